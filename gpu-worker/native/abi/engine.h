@@ -1,0 +1,227 @@
+// The engine's C ABI: the only header that a host sees.
+//
+// One engine serves one base model. The host loads adapters, submits requests and cancels them; a thread of the engine
+// owns the step loop and reports once a step. Policy (who is admitted, which adapter is resident) is the host's;
+// mechanism is the engine's.
+//
+// Rules. Structs that the host fills begin with `size = sizeof(struct)`, so that fields can be added at their ends.
+// Pointers in arguments need to live only for the call. Functions return PG_OK or a code, and then fill `pg_error`.
+// No exception crosses this boundary. All functions are thread-safe unless they say otherwise.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PG_ABI_VERSION 1
+
+// What went wrong, in the terms of gRPC so that a host can pass it on.
+typedef enum pg_code {
+  PG_OK = 0,
+  PG_INVALID_ARGUMENT = 1,     // a field is out of its range; `field` names it
+  PG_NOT_FOUND = 2,            // no such file, adapter or sequence
+  PG_FAILED_PRECONDITION = 3,  // well formed, but not for this model; `field` names the tensor or key
+  PG_RESOURCE_EXHAUSTED = 4,   // a queue, the KV blocks or the adapter budget are full: try again later
+  PG_UNIMPLEMENTED = 5,        // a known feature that this engine lacks; `field` names it
+  PG_DATA_LOSS = 6,            // a file is corrupt or truncated
+  PG_CANCELLED = 7,            // stopped by the host
+  PG_INTERNAL = 8,             // a bug
+} pg_code;
+
+// Why a call failed. The host owns it; the engine writes it.
+typedef struct pg_error {
+  pg_code code;
+  char field[128];    // request field, config key or tensor at fault; empty if none
+  char message[512];  // one sentence: what happened, which limit, what to do
+} pg_error;
+
+// How weights of the linear layers are held.
+typedef enum pg_scheme {
+  PG_SCHEME_W4 = 0,   // affine: w = s*q + m, q in 0..15, s and m in fp16 for each group
+  PG_SCHEME_NF4 = 1,  // 16-entry table: w = s*table[q], s in fp16 for each group
+  PG_SCHEME_F32 = 2,  // not quantized: for goldens and for measuring what quantization costs
+} pg_scheme;
+
+// How activations enter a quantized linear layer.
+typedef enum pg_activations {
+  PG_ACTIVATIONS_INT8 = 0,  // int8 for each row and weight group, exact integer sums
+  PG_ACTIVATIONS_F32 = 1,   // as they are
+} pg_activations;
+
+// How an engine is opened. Zero means the default where one is given.
+typedef struct pg_engine_options {
+  uint32_t size;
+  const char* model_dir;          // Hugging Face folder: config.json and *.safetensors
+  const char* cache_dir;          // keeps quantized checkpoints; NULL: none
+  pg_scheme scheme;               // default: PG_SCHEME_W4
+  pg_activations activations;     // default: PG_ACTIVATIONS_INT8
+  uint32_t group;                 // weights that share a scale along K: 32, 64 or 128; default: 32
+  uint32_t head_bits;             // embedding and head: 4, 8 or 32; default: 8 (32 under PG_SCHEME_F32)
+  const char* isa;                // "scalar", "avx2", "avx512vnni"; NULL: the best that the CPU has
+  uint32_t threads;               // default: all cores
+  uint32_t max_context;           // tokens of a sequence; default: the model's own limit, at most 8192
+  uint32_t max_sequences;         // in one step; default: 64
+  uint32_t max_step_tokens;       // in one step; default: 512
+  uint32_t max_queue;             // waiting requests; default: 1024
+  uint64_t kv_bytes;              // for KV blocks; default: max_sequences at 1024 tokens, at most 1 GiB
+  uint64_t adapter_bytes;         // for adapters on the device; default: 512 MiB
+} pg_engine_options;
+
+// What an engine serves. Strings live as long as the engine.
+typedef struct pg_model_info {
+  uint32_t size;
+  const char* architecture;  // "llama", "mistral", "qwen2", "qwen3"
+  const char* digest;        // "sha256:…" over source weights, config and quantization
+  const char* device;        // "cpu/avx2"
+  const char* weights;       // "w4-g32"
+  uint32_t vocabulary_size, context_length, hidden_size, layers;
+  uint32_t kv_blocks, kv_block_tokens;
+  uint64_t weight_bytes, kv_bytes, adapter_bytes;
+  uint32_t max_sequences, max_step_tokens, max_queue;
+  uint32_t eos_count;
+  uint32_t eos_token_ids[16];  // from generation_config.json, else config.json
+  int32_t bos_token_id;        // -1: none
+} pg_model_info;
+
+typedef struct pg_engine pg_engine;
+typedef struct pg_adapter pg_adapter;  // an adapter in host memory, checked against the model
+
+// Progress of a long call, from the calling thread: `done` of `total` bytes of `phase` ("read", "quantize", "pack").
+// Return false to stop; the call then fails with PG_CANCELLED.
+typedef bool (*pg_progress)(void* user, const char* phase, uint64_t done, uint64_t total);
+
+// Reads, quantizes and packs a model, and starts its step loop. Blocks for seconds.
+pg_code pg_engine_open(const pg_engine_options* options, pg_progress progress, void* user, pg_engine** out,
+                       pg_error* error);
+// Stops the loop after the running step; sequences end without a report. Not thread-safe. NULL is allowed.
+void pg_engine_close(pg_engine* engine);
+void pg_engine_info(const pg_engine* engine, pg_model_info* out);
+
+// ---- Adapters: host tier, then device tier
+
+typedef struct pg_adapter_info {
+  uint32_t size;
+  uint32_t rank;                   // the largest among its modules
+  uint32_t module_count;           // (layer, projection) pairs
+  uint32_t target_mask;            // bit 0..6: q, k, v, o, gate, up, down
+  uint64_t host_bytes, device_bytes;
+  char base_model[256];            // base_model_name_or_path of its config
+} pg_adapter_info;
+
+// Reads a PEFT folder into host memory and checks every tensor against the model. Blocks for milliseconds; call it
+// from a thread that may. Errors name the config key or tensor.
+pg_code pg_adapter_open(pg_engine* engine, const char* dir, pg_adapter** out, pg_error* error);
+void pg_adapter_get_info(const pg_adapter* adapter, pg_adapter_info* out);
+// Frees host memory. An attached copy on the device stays.
+void pg_adapter_close(pg_adapter* adapter);
+// Packs an adapter for the kernels. `slot` is its handle in requests. PG_RESOURCE_EXHAUSTED if the budget is full:
+// the host then detaches another one.
+pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, uint32_t* slot, pg_error* error);
+// Frees a slot once no sequence uses it; new requests for it fail with PG_NOT_FOUND at once.
+pg_code pg_adapter_detach(pg_engine* engine, uint32_t slot, pg_error* error);
+
+// ---- Requests
+
+#define PG_NO_ADAPTER 0xffffffffu
+
+typedef struct pg_logit_bias {
+  uint32_t token_id;
+  float bias;
+} pg_logit_bias;
+
+// One generation. Ranges are those of SamplingOptions and StoppingOptions in inference.proto.
+typedef struct pg_request {
+  uint32_t size;
+  uint64_t id;                       // the host's; reports carry it
+  uint32_t adapter_slot;             // or PG_NO_ADAPTER
+  const uint32_t* prompt;            // prompt tokens, at least one
+  uint32_t prompt_count;
+  uint32_t resumed_count;            // of the prompt's last tokens, how many are output delivered before
+  uint32_t max_tokens, min_tokens;   // output tokens, resumed ones included
+  const uint32_t* stop_ids;          // besides the model's own
+  uint32_t stop_count;
+  bool ignore_eos;
+  float temperature;                 // 0: greedy
+  uint32_t top_k;                    // 0: all
+  float top_p, min_p;
+  float repetition_penalty, frequency_penalty, presence_penalty;
+  uint64_t seed;
+  const pg_logit_bias* bias;
+  uint32_t bias_count;
+  bool logprobs, prompt_logprobs;
+  uint32_t top_logprobs;             // at most 20
+  int32_t priority;                  // higher first
+} pg_request;
+
+typedef enum pg_event_kind {
+  PG_EVENT_STARTED = 0,       // first step with this sequence; `value` = tokens from the prefix cache
+  PG_EVENT_PROMPT_SCORE = 1,  // one prompt token, in order; `token`, `logprob`, alternatives
+  PG_EVENT_TOKEN = 2,         // one output token; `token`, `logprob`, alternatives
+  PG_EVENT_FINISHED = 3,      // last; `value` = pg_finish
+  PG_EVENT_FAILED = 4,        // last; `value` = pg_code
+} pg_event_kind;
+
+typedef enum pg_finish {
+  PG_FINISH_STOP_TOKEN = 0,  // the event before was the stop token
+  PG_FINISH_MAX_TOKENS = 1,
+  PG_FINISH_CONTEXT_FULL = 2,
+  PG_FINISH_CANCELLED = 3,
+} pg_finish;
+
+// 32 bytes, so that a host can read a report as a typed array.
+typedef struct pg_event {
+  uint64_t id;           // of the request
+  uint32_t kind;         // pg_event_kind
+  uint32_t token;
+  float logprob;         // 0 unless asked for
+  uint32_t value;
+  uint32_t alternatives;       // how many
+  uint32_t first_alternative;  // index into the report's alternatives
+} pg_event;
+
+typedef struct pg_alternative {
+  uint32_t token;
+  float logprob;
+} pg_alternative;
+
+// How busy the engine is, as of the end of a step.
+typedef struct pg_load {
+  uint64_t steps;             // since the start
+  uint32_t step_micros;       // of this step
+  uint32_t step_tokens;       // computed in this step
+  uint32_t running, waiting;  // sequences
+  uint32_t waiting_tokens;    // prompt tokens not computed yet
+  uint32_t in_flight_tokens;  // prompt left and output allowed, of all sequences
+  uint32_t kv_blocks_used;
+  uint64_t adapter_bytes_used;
+} pg_load;
+
+// What one step produced.
+typedef struct pg_report {
+  const pg_event* events;
+  uint32_t event_count;
+  const pg_alternative* alternatives;
+  uint32_t alternative_count;
+  pg_load load;
+} pg_report;
+
+// Called on the engine's thread after each step, and when sequences end between steps. Must copy what it needs and
+// return quickly: the next step waits for it. Must not call back into the engine.
+typedef void (*pg_on_report)(void* user, const pg_report* report);
+
+// Sets the receiver. Call once, before the first submit.
+void pg_engine_on_report(pg_engine* engine, pg_on_report callback, void* user);
+// Queues a request. Everything that can be checked is checked here; `field` uses the names of inference.proto.
+pg_code pg_submit(pg_engine* engine, const pg_request* request, pg_error* error);
+// Ends a sequence before the next step; its blocks are free then. It reports PG_FINISH_CANCELLED. Unknown ids are
+// ignored: the sequence may have just ended.
+void pg_cancel(pg_engine* engine, uint64_t id);
+void pg_engine_load(const pg_engine* engine, pg_load* out);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,39 @@
+// From files to weights: Hugging Face checkpoints and PEFT adapters.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace polygraft {
+
+struct QuantizeOptions {
+  Scheme scheme = Scheme::kW4;  // of the linear layers: kW4, kNf4 or kF32
+  uint32_t group = 32;          // 32, 64 or 128
+  uint32_t head_bits = 8;       // embedding and head: 4 (kW4), 8 (kW8, groups of 64) or 32
+};
+
+// Called with (phase, done, total) bytes; returns false to stop (Error PG_CANCELLED).
+using LoadProgress = std::function<bool(const char*, uint64_t, uint64_t)>;
+
+struct LoadedModel {
+  ModelConfig config;
+  ModelWeights weights;
+  std::string digest;  // "sha256:…" over source files and quantization
+};
+
+// Reads DIR (single or sharded safetensors; bf16, fp16 or fp32), quantizes, and keeps the result in `cache_dir` if that is
+// not empty. A later call with the same source and options reads the cache. One tensor is in full precision at a time.
+LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
+                       const LoadProgress& progress);
+
+// Reads a PEFT LoRA folder and checks it against the model. Refuses what the engine cannot serve, naming the key.
+AdapterWeights load_adapter(const std::string& dir, const ModelConfig& config);
+
+// Quantizes one matrix of floats [n][k]: affine with a search for the clip range that minimises the squared error.
+WeightMatrix quantize(const float* values, uint32_t n, uint32_t k, Scheme scheme, uint32_t group);
+
+}  // namespace polygraft
