@@ -1,0 +1,159 @@
+/**
+ * What the worker host needs from an inference engine. The native addon is the first implementation; a server that runs
+ * somewhere else can become another.
+ */
+
+/** What an engine serves. */
+export interface EngineInfo {
+  /** Model family: "llama", "mistral", "qwen2", "qwen3". */
+  readonly architecture: string;
+  /** "sha256:…" over source weights, config and quantization. Engines of one digest give the same output. */
+  readonly digest: string;
+  /** Where it runs, such as "cpu/avx2". */
+  readonly device: string;
+  /** Weight format, such as "w4-g32". */
+  readonly weights: string;
+  readonly vocabularySize: number;
+  /** Most tokens of prompt and output together. */
+  readonly contextLength: number;
+  readonly kvBlocks: number;
+  readonly kvBlockTokens: number;
+  readonly weightBytes: number;
+  readonly kvBytes: number;
+  /** Bytes for adapters on the device. */
+  readonly adapterBytes: number;
+  readonly maxSequences: number;
+  readonly maxStepTokens: number;
+  readonly maxQueue: number;
+  /** The model's own end-of-sequence tokens. */
+  readonly eosTokenIds: readonly number[];
+  /** Beginning-of-sequence token, if the model has one. */
+  readonly bosTokenId?: number;
+}
+
+/** An adapter in host memory, checked against the model. */
+export interface HostAdapter {
+  /** Largest rank among its modules. */
+  readonly rank: number;
+  /** Projections it changes, such as "q_proj". */
+  readonly targetModules: readonly string[];
+  /** `base_model_name_or_path` of its config. */
+  readonly baseModel: string;
+  readonly hostBytes: number;
+  readonly deviceBytes: number;
+  /** Frees host memory. A copy on the device stays. */
+  close(): void;
+}
+
+/** One generation, in tokens. Ranges are those of the contract; the engine checks them. */
+export interface EngineRequest {
+  /** Slot of an attached adapter. Absent: the base. */
+  readonly adapterSlot?: number;
+  /** Prompt tokens, at least one; output that was delivered before follows at the end. */
+  readonly prompt: Uint32Array;
+  /** How many of the last prompt tokens are such output. Default: 0. */
+  readonly resumedTokens?: number;
+  /** Most output tokens, resumed ones included. */
+  readonly maxTokens: number;
+  readonly minTokens?: number;
+  /** Besides the model's own. */
+  readonly stopTokenIds?: readonly number[];
+  readonly ignoreEos?: boolean;
+  /** 0: greedy. Default: 0. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  /** Unsigned, 64 bits. Default: 0. */
+  readonly seed?: bigint;
+  readonly logitBias?: readonly { readonly tokenId: number; readonly bias: number }[];
+  readonly logprobs?: boolean;
+  readonly promptLogprobs?: boolean;
+  readonly topLogprobs?: number;
+  /** Higher goes first. Default: 0. */
+  readonly priority?: number;
+}
+
+/** A token that could have been, with its natural log-probability. */
+export interface Alternative {
+  readonly tokenId: number;
+  readonly logprob: number;
+}
+
+/** Why a sequence ended. */
+export type EngineFinish = "stop-token" | "max-tokens" | "context-full" | "cancelled";
+
+/** Receives what becomes of one sequence. Calls come in order; `finished` or `failed` is the last. */
+export interface SequenceListener {
+  /** The first step with this sequence has begun. */
+  started(cachedTokens: number): void;
+  promptScore(tokenId: number, logprob: number, top: readonly Alternative[]): void;
+  /** `logprob` is 0 unless asked for. */
+  token(tokenId: number, logprob: number, top: readonly Alternative[]): void;
+  finished(reason: EngineFinish): void;
+  failed(error: Error): void;
+}
+
+/** How busy an engine is, as of the end of a step. */
+export interface EngineLoad {
+  /** Steps since the start. */
+  readonly steps: number;
+  readonly stepMicros: number;
+  readonly stepTokens: number;
+  readonly running: number;
+  readonly waiting: number;
+  /** Prompt tokens not computed yet. */
+  readonly waitingTokens: number;
+  /** Prompt left and output allowed, of all sequences. */
+  readonly inFlightTokens: number;
+  readonly kvBlocksUsed: number;
+  readonly adapterBytesUsed: number;
+}
+
+/** An inference engine. Failures are `EngineError`s. */
+export interface Engine {
+  readonly info: EngineInfo;
+  /** Reads a PEFT folder into host memory and checks it against the model. */
+  openAdapter(directory: string): Promise<HostAdapter>;
+  /** Packs an adapter onto the device. RESOURCE_EXHAUSTED when the budget is full: detach another one first. */
+  attachAdapter(adapter: HostAdapter): Promise<number>;
+  /** Frees a slot once no sequence uses it. */
+  detachAdapter(slot: number): void;
+  /** Queues a sequence and returns its id. Throws what can be known at once: bad fields, a full queue. */
+  submit(request: EngineRequest, listener: SequenceListener): number;
+  /** Ends a sequence before the next step; its listener hears "cancelled". Unknown ids are ignored. */
+  cancel(id: number): void;
+  load(): EngineLoad;
+  /** Calls back after each step, when all listeners of that step have been called. */
+  onStep(callback: (load: EngineLoad) => void): void;
+  /** Stops the step loop. Sequences that run get `failed`. */
+  close(): Promise<void>;
+}
+
+/** Codes of engine failures, named as in gRPC. */
+export type EngineErrorCode =
+  | "INVALID_ARGUMENT"
+  | "NOT_FOUND"
+  | "FAILED_PRECONDITION"
+  | "RESOURCE_EXHAUSTED"
+  | "UNIMPLEMENTED"
+  | "DATA_LOSS"
+  | "CANCELLED"
+  | "INTERNAL";
+
+/** A failure of the engine. */
+export class EngineError extends Error {
+  override readonly name = "EngineError";
+  readonly code: EngineErrorCode;
+  /** Request field, config key or tensor at fault. Empty if none. */
+  readonly field: string;
+
+  constructor(code: EngineErrorCode, message: string, field = "") {
+    super(message);
+    this.code = code;
+    this.field = field;
+  }
+}
