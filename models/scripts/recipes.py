@@ -1,0 +1,36 @@
+"""How each adapter is trained: PEFT settings and the share of the training time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+FEED_FORWARD = ["gate_proj", "up_proj", "down_proj"]
+ALL = [*ATTENTION, *FEED_FORWARD]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """LoRA settings (alpha is twice the rank unless `extra` says otherwise), minutes of training on one core, sequences a step, peak rate."""
+
+    rank: int
+    targets: list[str] | str
+    minutes: float
+    batch: int = 16
+    rate: float = 3e-3
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+RECIPES: dict[str, Recipe] = {
+    "banking77-intent": Recipe(32, ALL, 9),
+    "sst2-sentiment": Recipe(16, ALL, 10, batch=32),
+    "viggo-sentence": Recipe(16, ALL, 11),
+    "viggo-meaning": Recipe(16, ALL, 8, extra={"use_rslora": True, "lora_alpha": 8}),
+    "e2e-slots": Recipe(8, ["q_proj", "v_proj", *FEED_FORWARD], 7),
+    "banking77-topic": Recipe(8, ALL, 4, extra={"rank_pattern": {"down_proj": 16, "k_proj": 4}, "alpha_pattern": {"down_proj": 32, "k_proj": 8}}),
+    "viggo-act": Recipe(8, ATTENTION, 3),
+    "e2e-price": Recipe(4, ["q_proj", "v_proj"], 3),
+    "e2e-venue": Recipe(4, ATTENTION, 3),
+    "bc5cdr-mentions": Recipe(12, r"model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)", 6),
+}
