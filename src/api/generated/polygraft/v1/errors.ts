@@ -3,10 +3,6 @@
 
 /* eslint-disable */
 
-export const protobufPackage = "polygraft.v1";
-
-export const protobufFileName = "polygraft/v1/errors.proto";
-
 /** The stable reasons of failures. */
 
 /**
