@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Barrier
 from typing import Iterator
 
 import torch
@@ -29,15 +31,15 @@ class Shared:
     losses: Tensor
     block: Tensor
     settings: Tensor
-    next_piece: "mp.Value"
-    next_matrix: "mp.Value"
-    barrier: "mp.Barrier"
+    next_piece: Synchronized[int]
+    next_matrix: Synchronized[int]
+    barrier: Barrier
 
 
 RATE, NICE, STOP = 0, 1, 2
 
 
-def taken(counter: "mp.Value", limit: int) -> Iterator[int]:
+def taken(counter: Synchronized[int], limit: int) -> Iterator[int]:
     """Numbers below the limit that no other process has taken."""
     while True:
         with counter.get_lock():
@@ -79,6 +81,7 @@ class Member:
         """The whole batch's gradient of one parameter."""
         return torch.stack([slots[index] for slots in self.shared.gradients]).sum(0)
 
+    @torch.no_grad()
     def update_matrices(self) -> None:
         """Muon on the matrices this process gets hold of."""
         rate = self.shared.settings[RATE].item()
@@ -86,11 +89,6 @@ class Member:
         for number in taken(self.shared.next_matrix, len(matrices)):
             index = matrices[number]
             muon_update(self.shared.weights[index], self.gradient(index), self.shared.momentum[index], rate)
-
-
-@torch.no_grad()
-def _update(member: Member) -> None:
-    member.update_matrices()
 
 
 def _serve(number: int, shape: Shape, length: int, piece: int, shared: Shared) -> None:
@@ -102,7 +100,7 @@ def _serve(number: int, shape: Shape, length: int, piece: int, shared: Shared) -
         os.setpriority(os.PRIO_PROCESS, 0, int(shared.settings[NICE].item()))
         member.accumulate()
         shared.barrier.wait()
-        _update(member)
+        member.update_matrices()
         shared.barrier.wait()
 
 
@@ -112,6 +110,7 @@ class Crew:
     def __init__(self, shape: Shape, length: int, batch: int, piece: int, workers: int) -> None:
         model = Base(shape, length)
         weights = [p.detach().clone().share_memory_() for p in model.parameters()]
+        context = mp.get_context("spawn")
         self.shared = Shared(
             weights=weights,
             momentum=[torch.zeros_like(w).share_memory_() for w in weights],
@@ -119,12 +118,12 @@ class Crew:
             losses=torch.zeros(workers).share_memory_(),
             block=torch.zeros(batch, length + 1, dtype=torch.long).share_memory_(),
             settings=torch.zeros(3).share_memory_(),
-            next_piece=mp.get_context("spawn").Value("i", 0),
-            next_matrix=mp.get_context("spawn").Value("i", 0),
-            barrier=mp.get_context("spawn").Barrier(workers),
+            next_piece=context.Value("i", 0),
+            next_matrix=context.Value("i", 0),
+            barrier=context.Barrier(workers),
         )
         self.processes = [
-            mp.get_context("spawn").Process(target=_serve, args=(number, shape, length, piece, self.shared), daemon=True)
+            context.Process(target=_serve, args=(number, shape, length, piece, self.shared), daemon=True)
             for number in range(1, workers)
         ]
         for process in self.processes:
@@ -151,7 +150,7 @@ class Crew:
             parameter.grad = self.me.gradient(index)
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
         optimizer.step()
-        _update(self.me)
+        self.me.update_matrices()
         shared.barrier.wait()
         return shared.losses.sum().item()
 

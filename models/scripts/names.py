@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from corpora import Pair, slots
@@ -51,8 +52,9 @@ def rename(pair: Pair, rng: Random) -> Pair:
     """Replaces the names of a pair on both sides; a name that the sentence does not repeat letter by letter stays."""
     mr, text = pair.mr, pair.text
     for key, value in slots(pair.mr):
-        if key in RENAMED_SLOTS and value in text:
+        whole = re.compile(rf"(?<!\w){re.escape(value)}(?!\w)")
+        if key in RENAMED_SLOTS and value and whole.search(text):
             fresh = invented_name(rng)
             mr = mr.replace(f"{key}[{value}]", f"{key}[{fresh}]")
-            text = text.replace(value, fresh)
+            text = whole.sub(fresh, text)
     return Pair(mr, text)

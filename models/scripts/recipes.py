@@ -1,4 +1,4 @@
-"""How each adapter is trained: PEFT settings and the share of the training time."""
+"""How each adapter is trained: PEFT settings, minutes and batch, for the bundled base and for SmolLM2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Recipe:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-RECIPES: dict[str, Recipe] = {
+GRAFT: dict[str, Recipe] = {
     "banking77-intent": Recipe(32, ALL, 9),
     "sst2-sentiment": Recipe(16, ALL, 10, batch=32),
     "viggo-sentence": Recipe(16, ALL, 11),
@@ -34,3 +34,12 @@ RECIPES: dict[str, Recipe] = {
     "e2e-venue": Recipe(4, ATTENTION, 3),
     "bc5cdr-mentions": Recipe(12, r"model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)", 6),
 }
+
+SMOLLM2: dict[str, Recipe] = {
+    "banking77-topic": Recipe(8, ["q_proj", "v_proj"], 15, batch=16, rate=2e-3),
+    "sst2-sentiment": Recipe(
+        8, r"model\.layers\.(1[5-9]|2\d)\.self_attn\.(q|k|v|o)_proj", 12, batch=16, rate=2e-3
+    ),
+}
+
+RECIPES = {"graft-5m": GRAFT, "smollm2": SMOLLM2}

@@ -7,13 +7,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
+from types import ModuleType
 
 import grpc
 from grpc_tools import protoc
 
 
-def contract(proto: Path):
-    """The messages and stubs of inference.proto; `proto` is the folder that holds polygraft/v1."""
+def contract(proto: Path) -> tuple[ModuleType, ModuleType, ModuleType]:
+    """inference_pb2, adapters_pb2 and inference_pb2_grpc; `proto` is the folder that holds polygraft/v1."""
     out = mkdtemp(prefix="polygraft-stubs-")
     files = [str(path) for path in sorted(proto.glob("polygraft/v1/*.proto"))]
     code = protoc.main(["protoc", f"-I{proto}", f"--python_out={out}", f"--grpc_python_out={out}", *files])

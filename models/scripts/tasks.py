@@ -25,11 +25,14 @@ class Example:
     answer: str
 
 
+Examples = Callable[[Path, Split, Random], list[Example]]
+
+
 @dataclass(frozen=True)
 class Task:
     """One task: examples of a split, the metric and its name, and the most tokens an answer needs."""
 
-    examples: Callable[[Path, Split, Random], list[Example]]
+    examples: Examples
     metric: Metric
     metric_name: str
     max_tokens: int
@@ -81,7 +84,7 @@ def _names_its_venue(pair: Pair) -> bool:
     return name is not None and name in pair.text
 
 
-def _labelled(read: Callable[[Path, Split], list[Labelled]], make: Callable[[Labelled], Example]):
+def _labelled(read: Callable[[Path, Split], list[Labelled]], make: Callable[[Labelled], Example]) -> Examples:
     return lambda data, split, _rng: [make(row) for row in read(data, split)]
 
 
@@ -90,7 +93,7 @@ def _paired(
     make: Callable[[Pair], Example],
     renamed: float,
     keep: Callable[[Pair], bool] = lambda _pair: True,
-):
+) -> Examples:
     """Pairs as examples; in training, a share of them is given invented names, to teach copying."""
 
     def examples(data: Path, split: Split, rng: Random) -> list[Example]:
@@ -118,9 +121,8 @@ TASKS: dict[str, Task] = {
 
 
 def evaluation_rows(task: Task, data: Path, split: Split, rows: int, seed: int = 7) -> list[Example]:
-    """A fixed sample of a split, without a repeated prompt."""
-    unique = {example.prompt: example for example in task.examples(data, split, Random(seed))}
-    shuffled = list(unique.values())
+    """A fixed sample of a split, without a repeated row."""
+    shuffled = list(dict.fromkeys(task.examples(data, split, Random(seed))))
     Random(seed).shuffle(shuffled)
     return shuffled[:rows]
 

@@ -10,7 +10,7 @@ from random import Random
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from corpora import viggo, e2e, banking77
+from corpora import banking77, e2e, viggo
 from mix import documents
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"

@@ -120,7 +120,7 @@ def train(model: PeftModel, tokenizer, args: argparse.Namespace, recipe: Recipe)
                 total = 0.0
         epoch += 1
     set_peft_model_state_dict(model, kept)
-    print(f"{args.task}: {step} steps, {epoch - 1 + 0.0:.0f} whole epochs of {len(rows)} rows, {seen} tokens", flush=True)
+    print(f"{args.task}: {step} steps, {epoch - 1} whole epochs of {len(rows)} rows, {seen} tokens", flush=True)
 
 
 def save(model: PeftModel, base_name: str, out: Path) -> None:
@@ -133,7 +133,8 @@ def save(model: PeftModel, base_name: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=sorted(RECIPES))
+    parser.add_argument("task", help="one of the tasks that the recipes name")
+    parser.add_argument("--recipes", choices=sorted(RECIPES), default="graft-5m", help="which base they are for (default: %(default)s)")
     parser.add_argument("--data", type=Path, required=True, help="folder with one sub-folder per data set")
     parser.add_argument("--base", type=Path, required=True, help="Hugging Face folder of the base")
     parser.add_argument("--base-name", default="polygraft/graft-5m", help="name written into adapter_config.json")
@@ -147,7 +148,9 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    recipe = RECIPES[args.task]
+    if args.task not in RECIPES[args.recipes]:
+        parser.error(f"no recipe for {args.task}; there is one for {', '.join(RECIPES[args.recipes])}")
+    recipe = RECIPES[args.recipes][args.task]
     base, tokenizer = load_base(args.base, args.group)
     model = get_peft_model(base, lora_config(recipe))
     train(model, tokenizer, args, recipe)
