@@ -1,0 +1,75 @@
+# polygraft: `make demo` shows it, `make test` proves it. Everything else is a step of these two.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+STAMPS := .stamps
+NATIVE := gpu-worker/native
+BUILD := $(NATIVE)/build
+CMAKE_FLAGS ?= -DCMAKE_BUILD_TYPE=Release
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+MODEL ?=
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMPS)/setup ## Install the npm packages (when the lock file changed)
+$(STAMPS)/setup: package-lock.json package.json $(wildcard src/*/package.json) gpu-worker/package.json
+	@node -e 'if (+process.versions.node.split(".")[0] < 20) { console.error("polygraft needs Node 20 or newer; this is " + process.version); process.exit(1) }'
+	@for tool in cmake c++; do command -v $$tool > /dev/null || { echo "polygraft needs $$tool: install a C++20 compiler and CMake 3.20 or newer" >&2; exit 1; }; done
+	@echo "» installing npm packages"
+	npm ci --no-audit --no-fund
+	@mkdir -p $(STAMPS) && touch $@
+
+.PHONY: generate
+generate: $(STAMPS)/setup ## Generate TypeScript from proto/ (the result is committed)
+	npm run generate
+
+.PHONY: native
+native: $(STAMPS)/setup ## Build the C++ engine and its Node addon
+	@echo "» building the engine (C++, a minute or two the first time)"
+	@cmake -S $(NATIVE) -B $(BUILD) $(CMAKE_FLAGS) > $(BUILD).log 2>&1 || { cat $(BUILD).log; exit 1; }
+	@cmake --build $(BUILD) -j $(JOBS)
+
+.PHONY: build
+build: native ## Build everything
+	@echo "» building the TypeScript packages"
+	@npx --no-install tsc -b
+
+.PHONY: demo
+demo: build ## Run the main job: 1 router, 2 workers, many adapters at once (MODEL=smollm2: a public model)
+ifeq ($(MODEL),)
+	@node src/cli/dist/main.js demo
+else ifeq ($(MODEL),smollm2)
+	@models/scripts/fetch-smollm2.sh
+	@node src/cli/dist/main.js demo --model .cache/models/smollm2-135m-instruct --adapters models/smollm2/adapters --prompts models/smollm2/demo-prompts.json
+else
+	@echo "MODEL can be empty or smollm2, not '$(MODEL)'" >&2; exit 2
+endif
+
+.PHONY: lint
+lint: $(STAMPS)/setup ## Check code style, proto files and generated code
+	npm run -s lint
+	npm run -s lint:proto
+	npm run -s check:generated
+
+.PHONY: test
+test: build lint ## Run all tests
+	@echo "» type-checking the tests"
+	@npm run -s typecheck:tests
+	@echo "» engine tests (C++)"
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --output-junit ctest.xml
+	@echo "» TypeScript, process and end-to-end tests"
+	@npx --no-install vitest run --reporter=default --reporter=junit --outputFile.junit=$(BUILD)/vitest.xml
+
+.PHONY: sanitize
+sanitize: $(STAMPS)/setup ## Run the engine's tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@cmake -S $(NATIVE) -B $(BUILD)-sanitize -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPG_SANITIZE=ON > $(BUILD)-sanitize.log
+	@cmake --build $(BUILD)-sanitize -j $(JOBS)
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) --output-junit ctest.xml
+
+.PHONY: clean
+clean: ## Remove what was built (not node_modules)
+	rm -rf $(STAMPS) $(BUILD) $(BUILD)-sanitize src/*/dist gpu-worker/dist
