@@ -1,0 +1,82 @@
+import { CallScope } from "./call-scope.js";
+import { PolygraftError } from "./error.js";
+import { errorFromCall } from "./error-from-status.js";
+import { callMetadata } from "./metadata.js";
+import type { Headers } from "./metadata.js";
+import type { CallOptions } from "./options.js";
+import type { Method, RpcOptions, Transport } from "./transport.js";
+
+/** What holds for all calls of a client. */
+export interface CallDefaults {
+  readonly headers: readonly (Headers | undefined)[];
+  readonly timeoutMs: number;
+}
+
+/** Makes the calls of one client and keeps track of those that run. */
+export class Calls {
+  readonly #transport: Transport;
+  readonly #defaults: CallDefaults;
+  readonly #running = new Set<CallScope>();
+  #closed: PolygraftError | undefined;
+
+  constructor(transport: Transport, defaults: CallDefaults) {
+    this.#transport = transport;
+    this.#defaults = defaults;
+  }
+
+  get headers(): readonly (Headers | undefined)[] {
+    return this.#defaults.headers;
+  }
+
+  /** Begins a call. */
+  scope(options: CallOptions): CallScope {
+    const timeoutMs = options.timeoutMs ?? this.#defaults.timeoutMs;
+    const scope = new CallScope({ signal: options.signal, timeoutMs, running: this.#running });
+    if (this.#closed !== undefined) scope.cancel(this.#closed);
+    return scope;
+  }
+
+  /** A call with one answer. Not repeated: the operations behind it are for operators, who see the failure. */
+  async unary<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions,
+    adapter?: string,
+  ): Promise<Response> {
+    const scope = this.scope(options);
+    try {
+      return await this.#transport.unary(method, request, this.#rpc(scope, options));
+    } catch (failure) {
+      throw errorFromCall(failure, { address: this.#transport.address.target, adapter });
+    } finally {
+      scope.end();
+    }
+  }
+
+  /** A call with a stream of answers. Leaving the iteration cancels it. */
+  async *serverStream<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: CallOptions,
+  ): AsyncGenerator<Response, void> {
+    const scope = this.scope(options);
+    try {
+      yield* this.#transport.serverStream(method, request, this.#rpc(scope, options));
+    } catch (failure) {
+      throw errorFromCall(failure, { address: this.#transport.address.target });
+    } finally {
+      scope.end();
+    }
+  }
+
+  /** Ends what runs, and whatever is begun later. */
+  close(): void {
+    const status = "CANCELLED";
+    this.#closed ??= new PolygraftError("the client was closed", { code: "CLIENT_CLOSED", status });
+    for (const scope of this.#running) scope.cancel(this.#closed);
+  }
+
+  #rpc({ deadline, signal }: CallScope, options: CallOptions): RpcOptions {
+    return { metadata: callMetadata([...this.headers, options.headers]), deadline, signal };
+  }
+}

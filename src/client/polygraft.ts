@@ -1,0 +1,110 @@
+import { randomUUID } from "node:crypto";
+import { Adapters } from "./adapters.js";
+import { Calls } from "./calls.js";
+import { PolygraftError } from "./error.js";
+import { Fleet } from "./fleet.js";
+import { generateEvents } from "./generate-events.js";
+import { Generation } from "./generation.js";
+import { asciiHeader } from "./metadata.js";
+import type { CallOptions, GenerateOptions, PolygraftOptions } from "./options.js";
+import type { GenerateRequest } from "./request.js";
+import { retryPolicy } from "./retry.js";
+import { Transport } from "./transport.js";
+
+/**
+ * A client of one router, or of one worker. Making it does no I/O; the first call connects, and a lost connection is
+ * made anew. One client serves any number of calls at once.
+ *
+ * @example
+ * await using client = new Polygraft({ address: "127.0.0.1:50051" });
+ * for await (const text of client.generate({ adapter: "acme/support", prompt: "Hello" }).textStream()) {
+ *   process.stdout.write(text);
+ * }
+ */
+export class Polygraft implements AsyncDisposable {
+  /** Which adapters exist, where they are, and moving them. */
+  readonly adapters: Adapters;
+  /** Who serves. */
+  readonly fleet: Fleet;
+  readonly #transport: Transport;
+  readonly #calls: Calls;
+  readonly #options: PolygraftOptions;
+
+  constructor(options: PolygraftOptions = {}) {
+    const apiKey = options.apiKey ?? process.env["POLYGRAFT_API_KEY"];
+    this.#options = options;
+    this.#transport = new Transport(options.address ?? process.env["POLYGRAFT_ADDRESS"] ?? "127.0.0.1:50051", options.tls);
+    this.#calls = new Calls(this.#transport, {
+      headers: [options.headers, authorization(apiKey)],
+      timeoutMs: options.timeoutMs ?? 600_000,
+    });
+    this.adapters = new Adapters(this.#calls);
+    this.fleet = new Fleet(this.#calls);
+  }
+
+  /** Connects now, to find a wrong address at the start of a program. Rejects with "UNAVAILABLE" after `timeoutMs` (default: 5,000). */
+  async connect({ timeoutMs = 5_000, signal }: Pick<CallOptions, "timeoutMs" | "signal"> = {}): Promise<void> {
+    const scope = this.#calls.scope({ timeoutMs, ...(signal === undefined ? {} : { signal }) });
+    const cancelled = new Promise<never>((_, reject) => {
+      scope.signal.addEventListener("abort", () => reject(scope.signal.reason), { once: true });
+    });
+    cancelled.catch(() => {});
+    try {
+      scope.signal.throwIfAborted();
+      await Promise.race([this.#transport.ready(scope.deadline), cancelled]);
+    } catch (failure) {
+      if (failure instanceof PolygraftError) throw failure;
+      const { target } = this.#transport.address;
+      throw new PolygraftError(`cannot reach a polygraft server at ${target} within ${timeoutMs} ms`, {
+        code: "UNAVAILABLE",
+        status: "UNAVAILABLE",
+        retryable: true,
+        cause: failure,
+      });
+    } finally {
+      scope.end();
+    }
+  }
+
+  /**
+   * Sends a request off and returns at once. Every failure, a wrong request included, comes when the generation is
+   * consumed, as a `PolygraftError`.
+   */
+  generate(request: GenerateRequest, options: GenerateOptions = {}): Generation {
+    const requestId = request.requestId ?? randomUUID();
+    const scope = this.#calls.scope(options);
+    const events = generateEvents({
+      transport: this.#transport,
+      request,
+      requestId,
+      options,
+      headers: [...this.#calls.headers, options.headers],
+      retry: retryPolicy(this.#options.retry, options.retry),
+      scope,
+    });
+    return new Generation(requestId, events, scope);
+  }
+
+  /** Ends running calls with "CLIENT_CLOSED" and the connection. Later calls fail the same way. */
+  close(): void {
+    this.#calls.close();
+    this.#transport.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+function authorization(apiKey: string | undefined): Readonly<Record<string, string>> {
+  if (apiKey === undefined || apiKey === "") return {};
+  const header = asciiHeader("authorization", `Bearer ${apiKey}`);
+  if (!("authorization" in header)) {
+    throw new PolygraftError("the API key contains characters other than printable ASCII, perhaps a line break at its end", {
+      code: "INVALID_REQUEST",
+      status: "INVALID_ARGUMENT",
+      fields: [{ field: "apiKey", description: "must be printable ASCII" }],
+    });
+  }
+  return header;
+}

@@ -1,0 +1,146 @@
+import { Client, Metadata, credentials } from "@grpc/grpc-js";
+import type { CallOptions, ChannelCredentials } from "@grpc/grpc-js";
+import { parseAddress } from "./address.js";
+import type { Address } from "./address.js";
+import type { TlsOptions } from "./options.js";
+
+/** What the code generator says of a message type. */
+interface MessageType<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): T;
+}
+
+/** A method of the contract. */
+export interface Method<Request, Response> {
+  /** As in "/polygraft.v1.InferenceService/Generate". */
+  readonly path: string;
+  readonly requestType: MessageType<Request>;
+  readonly responseType: MessageType<Response>;
+}
+
+/** Names a method of a generated service definition by its path. */
+export function method<Request, Response>(
+  service: { readonly fullName: string },
+  definition: { readonly name: string; readonly requestType: MessageType<Request>; readonly responseType: MessageType<Response> },
+): Method<Request, Response> {
+  const { name, requestType, responseType } = definition;
+  return { path: `/${service.fullName}/${name}`, requestType, responseType };
+}
+
+/** What accompanies one RPC. */
+export interface RpcOptions {
+  readonly metadata: Metadata;
+  /** When it must be done, in milliseconds since the epoch. Infinity: never. It travels to the server. */
+  readonly deadline: number;
+  /** Cancels it. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One connection to one server. It is opened by the first call and reopened after it broke.
+ *
+ * It uses grpc-js itself rather than nice-grpc, because deadlines must travel in `grpc-timeout` and because the stream
+ * is read once for each token.
+ */
+export class Transport {
+  readonly address: Address;
+  readonly #client: Client;
+
+  constructor(address: string, tls: TlsOptions | undefined) {
+    this.address = parseAddress(address);
+    this.#client = new Client(this.address.target, channelCredentials(this.address, tls), {
+      // An idle connection through a firewall dies silently; without this only the next call's deadline would tell.
+      "grpc.keepalive_time_ms": 60_000,
+      "grpc.keepalive_timeout_ms": 20_000,
+      // Prompt log-probabilities of a long prompt exceed the 4 MiB that grpc-js allows by default.
+      "grpc.max_receive_message_length": 64 * 1024 * 1024,
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": 5_000,
+    });
+  }
+
+  /**
+   * Makes a server-streaming call. The stream is read as fast as it is consumed: nothing piles up behind it. Leaving the
+   * iteration cancels the call; when the signal is aborted, it fails with the signal's reason.
+   */
+  async *serverStream<Request, Response>(
+    { path, requestType, responseType }: Method<Request, Response>,
+    request: Request,
+    options: RpcOptions,
+  ): AsyncGenerator<Response, void> {
+    const { metadata, signal } = options;
+    signal.throwIfAborted();
+    const stream = this.#client.makeServerStreamRequest(
+      path,
+      (message: Request) => Buffer.from(requestType.encode(message).finish()),
+      (bytes) => responseType.decode(bytes),
+      request,
+      metadata,
+      grpcOptions(options),
+    );
+    // A cancelled call reports its end after the last reader has gone; without a listener that would end the process.
+    stream.on("error", () => {});
+    const cancel = (): void => stream.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    try {
+      yield* stream as AsyncIterable<Response>;
+    } catch (failure) {
+      signal.throwIfAborted();
+      throw failure;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      stream.cancel();
+    }
+  }
+
+  /** Makes a unary call. When the signal is aborted, it fails with the signal's reason. */
+  async unary<Request, Response>(
+    { path, requestType, responseType }: Method<Request, Response>,
+    request: Request,
+    options: RpcOptions,
+  ): Promise<Response> {
+    const { metadata, signal } = options;
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const cancel = (): void => call.cancel();
+      const call = this.#client.makeUnaryRequest(
+        path,
+        (message: Request) => Buffer.from(requestType.encode(message).finish()),
+        (bytes) => responseType.decode(bytes),
+        request,
+        metadata,
+        grpcOptions(options),
+        (failure, response) => {
+          signal.removeEventListener("abort", cancel);
+          if (failure !== null) reject(signal.aborted ? signal.reason : failure);
+          else resolve(response as Response);
+        },
+      );
+      signal.addEventListener("abort", cancel, { once: true });
+    });
+  }
+
+  /** Resolves when the connection stands; rejects when it does not by then. */
+  ready(deadline: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#client.waitForReady(deadline, (failure) => {
+        if (failure === undefined || failure === null) resolve();
+        else reject(failure);
+      });
+    });
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
+
+function grpcOptions({ deadline }: RpcOptions): CallOptions {
+  return Number.isFinite(deadline) ? { deadline } : {};
+}
+
+function channelCredentials(address: Address, tls: TlsOptions | undefined): ChannelCredentials {
+  if (!address.tls) return credentials.createInsecure();
+  const pem = (value: string | Uint8Array | undefined): Buffer | null => (value === undefined ? null : Buffer.from(value));
+  return credentials.createSsl(pem(tls?.rootCertificates), pem(tls?.privateKey), pem(tls?.certificateChain));
+}
