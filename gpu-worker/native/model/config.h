@@ -58,4 +58,7 @@ Shape2 projection_shape(const ModelConfig& config, Projection projection);
 // Reads DIR/config.json and, if there, DIR/generation_config.json. Throws Error naming the key at fault.
 ModelConfig read_model_config(const std::string& dir);
 
+// The same from the files' text; `generation_text` may be empty.
+ModelConfig parse_model_config(const std::string& text, const std::string& generation_text);
+
 }  // namespace polygraft
