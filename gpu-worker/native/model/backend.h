@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "abi/engine.h"
 #include "model/config.h"
 #include "model/weights.h"
 

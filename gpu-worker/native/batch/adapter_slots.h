@@ -1,0 +1,73 @@
+// The device tier of adapters: which ones are packed for the kernels, who uses them, how many bytes they take.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "model/backend.h"
+
+namespace polygraft {
+
+// Bytes in use of a fixed budget. Thread-safe.
+class ByteBudget {
+ public:
+  explicit ByteBudget(uint64_t limit) : limit_(limit) {}
+  // Takes `bytes` if they are left.
+  bool take(uint64_t bytes);
+  void give_back(uint64_t bytes) { used_.fetch_sub(bytes); }
+  uint64_t limit() const { return limit_; }
+  uint64_t used() const { return used_.load(); }
+
+ private:
+  const uint64_t limit_;
+  std::atomic<uint64_t> used_{0};
+};
+
+// An adapter on the device. Its memory and its share of the budget live until the last holder lets go.
+class AttachedAdapter {
+ public:
+  // Takes `bytes` of the budget; throws Error(PG_RESOURCE_EXHAUSTED) if they are not left.
+  AttachedAdapter(std::shared_ptr<ByteBudget> budget, uint64_t bytes);
+  ~AttachedAdapter();
+  AttachedAdapter(const AttachedAdapter&) = delete;
+  AttachedAdapter& operator=(const AttachedAdapter&) = delete;
+
+  void set_device(std::unique_ptr<DeviceAdapter> device) { device_ = std::move(device); }
+  const DeviceAdapter* device() const { return device_.get(); }
+
+ private:
+  std::shared_ptr<ByteBudget> budget_;
+  uint64_t bytes_;
+  std::unique_ptr<DeviceAdapter> device_;
+};
+
+// What a sequence holds while it may still be computed. Null: the base alone.
+using AdapterLease = std::shared_ptr<const AttachedAdapter>;
+
+// The table of slots. All methods are thread-safe; packing runs outside the lock, beside the step loop.
+class AdapterSlots {
+ public:
+  AdapterSlots(Backend& backend, const ModelConfig& config, uint64_t byte_limit);
+
+  // Packs an adapter and returns its slot. Slot numbers are never reused, so a stale one cannot mean another adapter.
+  uint32_t attach(const AdapterWeights& weights);
+  // Closes a slot to new requests at once; its memory goes when the last sequence with a lease ends.
+  void detach(uint32_t slot);
+  // For one sequence. Throws Error(PG_NOT_FOUND, "adapter").
+  AdapterLease lease(uint32_t slot) const;
+  // Detached adapters that are still in use count.
+  uint64_t bytes_used() const { return budget_->used(); }
+
+ private:
+  Backend& backend_;
+  const ModelConfig& config_;
+  std::shared_ptr<ByteBudget> budget_;
+  mutable std::mutex mutex_;
+  std::map<uint32_t, AdapterLease> slots_;
+  uint32_t next_slot_ = 0;
+};
+
+}  // namespace polygraft

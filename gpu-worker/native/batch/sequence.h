@@ -1,0 +1,81 @@
+// One request on its way through the batch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "abi/engine.h"
+#include "batch/adapter_slots.h"
+#include "batch/sampler.h"
+#include "batch/token_history.h"
+
+namespace polygraft {
+
+// What was asked for. Checked: every number is in its range and every token in the vocabulary.
+struct SequenceOptions {
+  uint64_t id = 0;
+  int32_t priority = 0;         // higher goes first
+  std::vector<uint32_t> prompt;  // the last `resumed` of these are output delivered before
+  uint32_t resumed = 0;
+  uint32_t max_tokens = 0;  // output tokens, resumed ones included
+  uint32_t min_tokens = 0;
+  std::vector<uint32_t> stop_ids;  // the model's own included, unless they are to be ignored
+  SamplingParams sampling;
+  bool logprobs = false;
+  bool prompt_logprobs = false;
+  uint32_t top_logprobs = 0;
+  AdapterLease adapter;
+};
+
+// A request and how far it has come. Its tokens are the prompt, then the output; keys and values are computed from the
+// first token on. Preemption drops the keys and values and nothing else, so what is computed again gives the same bits.
+class Sequence {
+ public:
+  // `max_context`: most tokens of prompt and output together.
+  Sequence(SequenceOptions options, uint32_t max_context);
+
+  const SequenceOptions& options() const { return options_; }
+  const std::vector<uint32_t>& tokens() const { return tokens_; }
+  const TokenHistory& history() const { return history_; }
+  uint32_t size() const { return static_cast<uint32_t>(tokens_.size()); }
+
+  // Tokens of the prompt proper, without resumed output.
+  uint32_t input_count() const { return input_count_; }
+  // Output tokens so far, resumed ones included.
+  uint32_t output_count() const { return size() - input_count_; }
+  // Why nothing is left to generate, if so.
+  std::optional<pg_finish> finish() const;
+  // Positions to compute before the next token can be chosen, or the sequence can end.
+  uint32_t target() const;
+  // How many of those are not computed yet; 0 once the sequence has ended.
+  uint32_t pending() const {
+    const uint32_t all = target();
+    return all > computed ? all - computed : 0;
+  }
+  // Most tokens that it can ever have.
+  uint32_t final_size() const;
+  // Whether the logits at `position` are wanted as the score of the prompt token behind it. Scores reported before a
+  // preemption are not wanted again.
+  bool scores_at(uint32_t position) const {
+    return options_.prompt_logprobs && position + 1 >= scored && position + 1 < input_count_;
+  }
+
+  void append(uint32_t token);
+
+  // State of the scheduler and the runner.
+  uint64_t arrival = 0;          // order of arrival
+  uint32_t computed = 0;         // positions with keys and values
+  uint32_t scored = 0;           // prompt tokens whose score was reported
+  bool started = false;          // PG_EVENT_STARTED was reported
+  std::vector<uint32_t> blocks;  // KV blocks by position / kKvBlockTokens
+
+ private:
+  SequenceOptions options_;
+  uint32_t max_context_;
+  uint32_t input_count_;
+  std::vector<uint32_t> tokens_;
+  TokenHistory history_;  // kept only if the sampling penalizes
+};
+
+}  // namespace polygraft

@@ -1,0 +1,185 @@
+#include "batch/step_runner.h"
+
+#include <exception>
+#include <utility>
+
+#include "batch/logprobs.h"
+#include "batch/row_math.h"
+#include "model/error.h"
+
+namespace polygraft {
+
+StepRunner::StepRunner(const ModelConfig& config, Backend& backend, const DeviceModel& model, KvPool& kv,
+                       const StepLimits& limits, uint32_t max_context)
+    : config_(config),
+      kv_(kv),
+      max_context_(max_context),
+      allocator_(kv.blocks()),
+      scheduler_(limits, allocator_),
+      graph_(config, backend, model, limits.max_step_tokens),
+      sampler_(config.vocab_size) {}
+
+void StepRunner::submit(SequenceOptions options, Report& report) {
+  auto sequence = std::make_unique<Sequence>(std::move(options), max_context_);
+  if (sequence->target() > 0) {
+    scheduler_.add(std::move(sequence));
+    return;
+  }
+  const uint64_t id = sequence->options().id;
+  report.started(id, 0);
+  report_first_score(*sequence, report);
+  report.finished(id, *sequence->finish());
+}
+
+void StepRunner::cancel(uint64_t id, Report& report) {
+  if (scheduler_.remove(id)) report.finished(id, PG_FINISH_CANCELLED);
+}
+
+bool StepRunner::step(Report& report) {
+  const std::vector<Chunk> chunks = scheduler_.plan();
+  if (chunks.empty()) return false;
+  uint32_t tokens = 0;
+  for (const Chunk& chunk : chunks) tokens += chunk.count;
+  std::span<const float> logits;
+  bool together = true;
+  try {
+    logits = forward(chunks);
+  } catch (const std::exception&) {
+    together = false;
+  }
+  if (together) {
+    finish(chunks, logits, report);
+  } else {
+    // Somebody in this batch is at fault. Keys and values are written by position, so each can be computed again alone.
+    for (const Chunk& chunk : chunks) run_alone(chunk, report);
+  }
+  report.load = load();
+  report.load.step_tokens = tokens;
+  return true;
+}
+
+void StepRunner::run_alone(const Chunk& chunk, Report& report) {
+  std::span<const float> logits;
+  try {
+    logits = forward({&chunk, 1});
+  } catch (const Error& e) {
+    return fail(*chunk.sequence, e.code(), report);
+  } catch (const std::exception&) {
+    return fail(*chunk.sequence, PG_INTERNAL, report);
+  }
+  finish({&chunk, 1}, logits, report);
+}
+
+std::span<const float> StepRunner::forward(std::span<const Chunk> chunks) {
+  tokens_.clear();
+  spans_.clear();
+  output_rows_.clear();
+  for (const auto& [sequence, count] : chunks) {
+    const uint32_t first = sequence->computed;
+    const AdapterLease& adapter = sequence->options().adapter;
+    spans_.push_back({.first_row = static_cast<uint32_t>(tokens_.size()),
+                      .count = count,
+                      .first_position = first,
+                      .kv_blocks = sequence->blocks,
+                      .adapter = adapter ? adapter->device() : nullptr});
+    for (uint32_t position = first; position < first + count; ++position) {
+      if (wants_logits(*sequence, position)) output_rows_.push_back(static_cast<uint32_t>(tokens_.size()));
+      tokens_.push_back(sequence->tokens()[position]);
+    }
+  }
+  return graph_.forward({tokens_, spans_, output_rows_}, kv_);
+}
+
+void StepRunner::finish(std::span<const Chunk> chunks, std::span<const float> logits, Report& report) {
+  uint32_t row = 0;
+  for (const Chunk& chunk : chunks) finish_chunk(chunk, logits, row, report);
+}
+
+bool StepRunner::wants_logits(const Sequence& sequence, uint32_t position) const {
+  return sequence.scores_at(position) || (position + 1 == sequence.size() && !sequence.finish());
+}
+
+void StepRunner::finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report) {
+  Sequence& sequence = *chunk.sequence;
+  if (!sequence.started) {
+    report.started(sequence.options().id, 0);
+    sequence.started = true;
+    report_first_score(sequence, report);
+  }
+  const uint32_t first = sequence.computed;
+  sequence.computed += chunk.count;
+  bool finite = true;
+  for (uint32_t position = first; position < first + chunk.count; ++position) {
+    if (!wants_logits(sequence, position)) continue;
+    const auto values = logits.subspan(size_t{row++} * config_.vocab_size, config_.vocab_size);
+    finite = finite && all_finite(values);
+    if (!finite) continue;  // go on counting rows
+    if (sequence.scores_at(position)) report_score(sequence, values, report);
+    if (position + 1 == sequence.size() && !sequence.finish()) {
+      choose_token(sequence, values, report);
+      break;  // the chunk's last row: the token just chosen has none yet
+    }
+  }
+  if (!finite) {
+    fail(sequence, PG_DATA_LOSS, report);
+  } else if (sequence.pending() == 0) {
+    const uint64_t id = sequence.options().id;
+    report.finished(id, *sequence.finish());
+    scheduler_.remove(id);
+  }
+}
+
+// The first token of a prompt follows nothing: its log-probability is 0 by definition.
+void StepRunner::report_first_score(Sequence& sequence, Report& report) {
+  if (!sequence.options().prompt_logprobs || sequence.input_count() == 0) return;
+  const auto none = static_cast<uint32_t>(report.alternatives.size());
+  report.token(sequence.options().id, PG_EVENT_PROMPT_SCORE, sequence.tokens()[0], 0, none);
+  sequence.scored = 1;
+}
+
+void StepRunner::report_score(Sequence& sequence, std::span<const float> logits, Report& report) {
+  const uint32_t token = sequence.tokens()[sequence.scored];
+  const LogProbs logprobs(logits);
+  const auto first = static_cast<uint32_t>(report.alternatives.size());
+  append_top(logits, logprobs, sequence.options().top_logprobs, report.alternatives);
+  report.token(sequence.options().id, PG_EVENT_PROMPT_SCORE, token, logprobs.of(token), first);
+  ++sequence.scored;
+}
+
+void StepRunner::choose_token(Sequence& sequence, std::span<const float> logits, Report& report) {
+  const SequenceOptions& options = sequence.options();
+  const uint32_t token = sampler_.sample(logits, options.sampling, sequence.history(), sequence.output_count());
+  sequence.append(token);
+  const auto first = static_cast<uint32_t>(report.alternatives.size());
+  float logprob = 0;
+  if (options.logprobs || options.top_logprobs > 0) {
+    const LogProbs logprobs(logits);
+    logprob = logprobs.of(token);
+    append_top(logits, logprobs, options.top_logprobs, report.alternatives);
+  }
+  report.token(options.id, PG_EVENT_TOKEN, token, logprob, first);
+}
+
+void StepRunner::fail(Sequence& sequence, pg_code code, Report& report) {
+  const uint64_t id = sequence.options().id;
+  report.failed(id, code);
+  scheduler_.remove(id);
+}
+
+void StepRunner::fail_all(pg_code code, Report& report) {
+  while (!idle()) fail(*scheduler_.sequences().begin()->second, code, report);
+}
+
+pg_load StepRunner::load() const {
+  pg_load load{};
+  load.running = scheduler_.running();
+  load.waiting = scheduler_.waiting();
+  load.kv_blocks_used = allocator_.used_blocks();
+  for (const auto& [id, sequence] : scheduler_.sequences()) {
+    if (sequence->pending() > 1) load.waiting_tokens += sequence->pending();
+    load.in_flight_tokens += sequence->final_size() - sequence->computed;
+  }
+  return load;
+}
+
+}  // namespace polygraft

@@ -1,0 +1,63 @@
+// One step after another: plan, forward, sample, report. No thread of its own.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "batch/report.h"
+#include "batch/sampler.h"
+#include "batch/scheduler.h"
+#include "model/backend.h"
+#include "model/graph.h"
+
+namespace polygraft {
+
+// Runs sequences on a model. A sequence whose logits are not finite, or for which the backend throws, fails alone; the
+// others of its step go on as if it had not been there.
+class StepRunner {
+ public:
+  // The model's parts must outlive the runner. `max_context`: most tokens of a sequence.
+  StepRunner(const ModelConfig& config, Backend& backend, const DeviceModel& model, KvPool& kv, const StepLimits& limits,
+             uint32_t max_context);
+
+  // Queues a sequence. One with nothing to compute starts and finishes in `report` at once.
+  void submit(SequenceOptions options, Report& report);
+  // Ends a sequence and frees its blocks; unknown ids are ignored.
+  void cancel(uint64_t id, Report& report);
+  // Computes one step and appends its events and load to `report`. False: there was nothing to do.
+  bool step(Report& report);
+  // Fails all sequences: the way out when not even a step can be planned.
+  void fail_all(pg_code code, Report& report);
+
+  bool idle() const { return scheduler_.sequences().empty(); }
+  // Running, waiting, tokens and blocks as they are now. Steps and adapter bytes are the caller's.
+  pg_load load() const;
+  const Scheduler& scheduler() const { return scheduler_; }
+  const KvAllocator& kv_allocator() const { return allocator_; }
+
+ private:
+  void run_alone(const Chunk& chunk, Report& report);
+  std::span<const float> forward(std::span<const Chunk> chunks);
+  void finish(std::span<const Chunk> chunks, std::span<const float> logits, Report& report);
+  void finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report);
+  bool wants_logits(const Sequence& sequence, uint32_t position) const;
+  void report_score(Sequence& sequence, std::span<const float> logits, Report& report);
+  void report_first_score(Sequence& sequence, Report& report);
+  void choose_token(Sequence& sequence, std::span<const float> logits, Report& report);
+  void fail(Sequence& sequence, pg_code code, Report& report);
+
+  const ModelConfig& config_;
+  KvPool& kv_;
+  const uint32_t max_context_;
+  KvAllocator allocator_;
+  Scheduler scheduler_;
+  Graph graph_;
+  Sampler sampler_;
+  // Reused from step to step.
+  std::vector<uint32_t> tokens_, output_rows_;
+  std::vector<SequenceSpan> spans_;
+};
+
+}  // namespace polygraft
