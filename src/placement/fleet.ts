@@ -1,0 +1,57 @@
+/** The fleet as placement sees it: prepared once per change, read by every decision, never written. */
+
+import { hash64 } from "./hash.js";
+
+/** A worker that could serve. */
+export interface PlacementWorker {
+  /** Stable name: it is what is hashed, so a restarted worker keeps its adapters. */
+  readonly name: string;
+  /** Share of the work it should get, above 0. Default: 1. */
+  readonly weight?: number;
+  /** Takes nothing new while another worker lives. Default: false. */
+  readonly draining?: boolean;
+  /** Tokens of running and waiting requests. Absent: unknown, read as 0. */
+  readonly inFlightTokens?: number;
+  /** Rank units that an unpinned, unreferenced slot could give. Absent: unknown, read as enough. */
+  readonly freeRankUnits?: number;
+}
+
+/** Workers in the order of their names, with their hashes. Immutable. */
+export interface PlacementFleet {
+  readonly workers: readonly PlacementWorker[];
+  /** Hash lanes of the names, by position in `workers`. */
+  readonly hashHi: Uint32Array;
+  readonly hashLo: Uint32Array;
+  /** In-flight tokens of all workers that do not drain. */
+  readonly totalTokens: number;
+  /** Weight of all workers that do not drain. */
+  readonly totalWeight: number;
+}
+
+/**
+ * Prepares a fleet. Sorting by name makes ties, and so decisions, the same on every router whatever the order in which
+ * workers joined.
+ *
+ * @throws RangeError if a name occurs twice or a weight is not above 0.
+ */
+export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet {
+  const sorted = [...workers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const hashHi = new Uint32Array(sorted.length);
+  const hashLo = new Uint32Array(sorted.length);
+  let totalTokens = 0;
+  let totalWeight = 0;
+  for (const [index, worker] of sorted.entries()) {
+    if (sorted[index - 1]?.name === worker.name) throw new RangeError(`worker name "${worker.name}" occurs twice`);
+    const weight = worker.weight ?? 1;
+    if (!(weight > 0) || !Number.isFinite(weight)) {
+      throw new RangeError(`weight of worker "${worker.name}" must be a number above 0, not ${weight}`);
+    }
+    const hash = hash64(worker.name);
+    hashHi[index] = hash.hi;
+    hashLo[index] = hash.lo;
+    if (worker.draining === true) continue;
+    totalTokens += worker.inFlightTokens ?? 0;
+    totalWeight += weight;
+  }
+  return { workers: sorted, hashHi, hashLo, totalTokens, totalWeight };
+}

@@ -1,0 +1,47 @@
+/**
+ * The hash behind placement: 64 bits as two 32-bit lanes, in integer maths that every language can repeat.
+ *
+ * Each lane is FNV-1a over the UTF-8 bytes with its own offset basis, finished by the avalanche of MurmurHash3 (FNV
+ * alone leaves the last bytes poorly mixed). Test vectors stand in hash.test.ts: a router in another language must
+ * reproduce them, or it will disagree about who owns which adapter.
+ */
+
+/** Two independent 32-bit lanes. */
+export interface Hash64 {
+  readonly hi: number;
+  readonly lo: number;
+}
+
+const FNV_PRIME = 0x01000193;
+const HI_BASIS = 0x811c9dc5;
+const LO_BASIS = 0x050c5d1f;
+
+const encoder = new TextEncoder();
+
+/** Finalizer of MurmurHash3 (Appleby): every input bit changes every output bit with probability one half. */
+export function avalanche(value: number): number {
+  let h = value;
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Hashes a text by its UTF-8 bytes. */
+export function hash64(text: string): Hash64 {
+  let hi = HI_BASIS;
+  let lo = LO_BASIS;
+  for (const byte of encoder.encode(text)) {
+    hi = Math.imul(hi ^ byte, FNV_PRIME);
+    lo = Math.imul(lo ^ byte, FNV_PRIME);
+  }
+  return { hi: avalanche(hi), lo: avalanche(lo) };
+}
+
+/** Combines two hashes into a number in (0, 1) with 53 random bits. Neither 0 nor 1 occurs. */
+export function unitInterval(a: Hash64, hi: number, lo: number): number {
+  const high = avalanche(a.hi ^ hi);
+  const low = avalanche((a.lo ^ lo) + high);
+  return (high * 0x200000 + (low >>> 11) + 0.5) / 2 ** 53;
+}

@@ -1,0 +1,140 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type PlacementWorker, place, preferenceList, prepareFleet } from "./index.js";
+
+const keys = (count: number) => Array.from({ length: count }, (_, i) => `org-${i % 37}/adapter-${i}`);
+const fleetOf = (count: number, more: Partial<PlacementWorker> = {}) =>
+  prepareFleet(Array.from({ length: count }, (_, i) => ({ name: `worker-${i}`, ...more })));
+
+const name = fc.string({ minLength: 1, maxLength: 12 });
+const worker = fc.record(
+  {
+    name,
+    weight: fc.constantFrom(0.5, 1, 2, 4),
+    draining: fc.boolean(),
+    inFlightTokens: fc.nat(20_000),
+    freeRankUnits: fc.nat(64),
+  },
+  { requiredKeys: ["name"] },
+);
+const workers = fc.uniqueArray(worker, { minLength: 1, maxLength: 12, selector: (w) => w.name });
+
+describe("rendezvous hashing", () => {
+  test("spreads keys evenly, and by weight", () => {
+    const count = new Map<string, number>();
+    const fleet = prepareFleet([
+      ...Array.from({ length: 8 }, (_, i) => ({ name: `worker-${i}` })),
+      { name: "double", weight: 2 },
+    ]);
+    for (const key of keys(20_000)) {
+      const chosen = preferenceList(fleet, key, 1)[0]!;
+      count.set(chosen, (count.get(chosen) ?? 0) + 1);
+    }
+    for (const [chosen, n] of count) {
+      const share = (chosen === "double" ? 2 : 1) / 10;
+      expect(n / 20_000).toBeGreaterThan(share * 0.9);
+      expect(n / 20_000).toBeLessThan(share * 1.1);
+    }
+  });
+
+  test.each([2, 3, 8, 9, 33])("a join to %i workers moves at most 1.1/n of the keys, all to the newcomer", (n) => {
+    const before = fleetOf(n - 1);
+    const after = fleetOf(n);
+    const moved = keys(20_000).filter((key) => {
+      const to = place(after, { key })!.worker;
+      if (place(before, { key })!.worker === to) return false;
+      expect(to).toBe(`worker-${n - 1}`);
+      return true;
+    });
+    expect(moved.length / 20_000).toBeLessThanOrEqual(1.1 / n);
+  });
+
+  test("preference lists keep their order when a worker leaves", () => {
+    fc.assert(
+      fc.property(workers, fc.string(), fc.nat(), (list, key, pick) => {
+        const gone = list[pick % list.length]!;
+        const all = preferenceList(prepareFleet(list), key);
+        const rest = preferenceList(prepareFleet(list.filter((w) => w !== gone)), key);
+        expect(rest).toEqual(all.filter((w) => w !== gone.name));
+      }),
+    );
+  });
+});
+
+describe("place", () => {
+  test("two routers agree, whatever the order in which workers joined", () => {
+    fc.assert(
+      fc.property(workers, fc.option(fc.string(), { nil: undefined }), fc.nat(64), (list, key, rankUnits) => {
+        const request = { ...(key === undefined ? {} : { key }), rankUnits };
+        expect(place(prepareFleet(list.toReversed()), request)).toEqual(place(prepareFleet(list), request));
+      }),
+    );
+  });
+
+  test("never an excluded worker; a draining one only when no other is left", () => {
+    fc.assert(
+      fc.property(workers, fc.option(fc.string(), { nil: undefined }), fc.array(fc.nat()), (list, key, picks) => {
+        const excluded = new Set(picks.map((pick) => list[pick % list.length]!.name));
+        const left = list.filter((w) => !excluded.has(w.name));
+        const chosen = place(prepareFleet(list), { ...(key === undefined ? {} : { key }), excluded });
+        if (left.length === 0) {
+          expect(chosen).toBeUndefined();
+          return;
+        }
+        const picked = left.find((w) => w.name === chosen!.worker);
+        expect(picked).toBeDefined();
+        if (left.some((w) => w.draining !== true)) expect(picked!.draining ?? false).toBe(false);
+        expect(chosen!.reason === "draining").toBe(picked!.draining === true);
+      }),
+    );
+  });
+
+  test("spills to the first of the preference list that passes the bounds", () => {
+    fc.assert(
+      fc.property(workers, fc.string(), fc.nat(64), (list, key, rankUnits) => {
+        const fleet = prepareFleet(list);
+        const chosen = place(fleet, { key, rankUnits }, { epsilon: 0.5, floorTokens: 1000 })!;
+        const awake = list.filter((w) => w.draining !== true);
+        const total = awake.reduce((sum, w) => sum + (w.inFlightTokens ?? 0), 0);
+        const weight = awake.reduce((sum, w) => sum + (w.weight ?? 1), 0);
+        const passes = (w: PlacementWorker) =>
+          w.draining !== true &&
+          ((w.inFlightTokens ?? 0) < 1000 || (w.inFlightTokens ?? 0) < ((1.5 * total) / weight) * (w.weight ?? 1)) &&
+          (w.freeRankUnits ?? Number.POSITIVE_INFINITY) >= rankUnits;
+        const order = preferenceList(fleet, key).map((n) => list.find((w) => w.name === n)!);
+        const expected = order.find(passes) ?? order.find((w) => w.draining !== true) ?? order[0]!;
+        expect(chosen.worker).toBe(expected.name);
+      }),
+    );
+  });
+
+  test("a resident adapter needs no free slot", () => {
+    const fleet = fleetOf(3, { freeRankUnits: 0 });
+    const [first, second] = preferenceList(fleet, "a");
+    expect(place(fleet, { key: "a", rankUnits: 8, resident: new Set([second!]) })).toEqual({
+      worker: second,
+      reason: "spilled",
+    });
+    expect(place(fleet, { key: "a", rankUnits: 8 })).toEqual({ worker: first, reason: "over-bound" });
+  });
+
+  test("without a key the least loaded for its weight wins", () => {
+    const fleet = prepareFleet([
+      { name: "a", inFlightTokens: 100 },
+      { name: "b", inFlightTokens: 150, weight: 2 },
+      { name: "c", inFlightTokens: 0, draining: true },
+    ]);
+    expect(place(fleet, {})).toEqual({ worker: "b", reason: "least-loaded" });
+  });
+
+  test("without a key idle workers share the requests", () => {
+    const fleet = fleetOf(4);
+    const chosen = new Set(keys(100).map((tieBreaker) => place(fleet, { tieBreaker })!.worker));
+    expect(chosen.size).toBe(4);
+  });
+
+  test("refuses fleets that have no single answer", () => {
+    expect(() => prepareFleet([{ name: "a" }, { name: "a" }])).toThrow('worker name "a" occurs twice');
+    expect(() => prepareFleet([{ name: "a", weight: 0 }])).toThrow("must be a number above 0");
+  });
+});
