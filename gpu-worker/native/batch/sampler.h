@@ -23,7 +23,7 @@ struct SamplingParams {
   float frequency_penalty = 0;
   float presence_penalty = 0;
   uint64_t seed = 0;
-  std::vector<pg_logit_bias> bias;
+  std::vector<pg_logit_bias> bias = {};
 
   bool penalizes() const { return repetition_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0; }
 };
