@@ -1,0 +1,116 @@
+import type { JoinRequest, JoinResponse } from "@polygraft/api";
+import type { CallContext } from "nice-grpc";
+import { invalidField, serverError } from "../failure.js";
+import type { Failure } from "../failure.js";
+import type { Log } from "../log.js";
+import type { Timers } from "../timers.js";
+import type { Fleet } from "./fleet.js";
+import { checkHello } from "./hello.js";
+import type { FleetMember } from "./member.js";
+import { Outbox } from "./outbox.js";
+
+/** What a router tells its workers when they join. */
+export interface JoinOptions {
+  /** Name of the router. */
+  readonly router: string;
+  /** Longest silence allowed between load samples, in milliseconds. */
+  readonly heartbeatMillis: number;
+}
+
+/** Prefetches and the like that may wait for one worker. They are hints: what is too much is not sent. */
+const maxWaiting = 1024;
+
+/** Serves one worker's stream: it is in the fleet from its greeting until the stream ends. */
+export async function* serveJoin(
+  requests: AsyncIterable<JoinRequest>,
+  context: CallContext,
+  fleet: Fleet,
+  options: JoinOptions,
+  timers: Timers,
+  log: Log,
+): AsyncGenerator<JoinResponse> {
+  const outbox = new Outbox<JoinResponse>(maxWaiting);
+  const session = new JoinSession(fleet, outbox, options, timers, log);
+  const onAbort = () => outbox.close();
+  context.signal.addEventListener("abort", onAbort, { once: true });
+  session.read(requests).then(
+    () => outbox.close(),
+    (error: Error) => outbox.close(error),
+  );
+  try {
+    yield* outbox;
+  } finally {
+    context.signal.removeEventListener("abort", onAbort);
+    session.end();
+  }
+}
+
+/** The reading side of a worker's stream. */
+class JoinSession {
+  readonly #fleet: Fleet;
+  readonly #outbox: Outbox<JoinResponse>;
+  readonly #options: JoinOptions;
+  readonly #timers: Timers;
+  readonly #log: Log;
+  #member: FleetMember | undefined;
+  #sequence = 0n;
+
+  constructor(fleet: Fleet, outbox: Outbox<JoinResponse>, options: JoinOptions, timers: Timers, log: Log) {
+    this.#fleet = fleet;
+    this.#outbox = outbox;
+    this.#options = options;
+    this.#timers = timers;
+    this.#log = log;
+  }
+
+  /** Applies what the worker says until it ends its side. Throws what is wrong with it. */
+  async read(requests: AsyncIterable<JoinRequest>): Promise<void> {
+    for await (const request of requests) {
+      const failure = this.#apply(request);
+      if (failure !== undefined) throw serverError(failure);
+    }
+  }
+
+  /** The stream is over. */
+  end(): void {
+    if (this.#member === undefined) return;
+    this.#fleet.leave(this.#member);
+    this.#log.info("worker left", { worker: this.#member.name });
+  }
+
+  #apply(request: JoinRequest): Failure | undefined {
+    this.#sequence += 1n;
+    if (request.sequence !== this.#sequence) {
+      return invalidField("sequence", `is ${request.sequence} where ${this.#sequence} is due`);
+    }
+    const { message } = request;
+    if (this.#member === undefined) {
+      if (message?.$case !== "hello") return invalidField("hello", "must be the first message");
+      const failure = checkHello(message.value);
+      if (failure !== undefined) return failure;
+      const expel = (reason: Failure) => this.#outbox.close(serverError(reason));
+      this.#member = this.#fleet.join(message.value, expel, this.#timers.now());
+      this.#log.info("worker joined", { worker: message.value.name, address: message.value.address });
+      const { router, heartbeatMillis } = this.#options;
+      this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis } } });
+      return undefined;
+    }
+    const member = this.#member;
+    switch (message?.$case) {
+      case "residency":
+        return this.#fleet.hold(member, message.value, this.#timers.now());
+      case "load":
+        this.#fleet.load(member, message.value, this.#timers.now());
+        return undefined;
+      case "draining":
+        this.#log.info("worker drains", { worker: member.name, reason: message.value.reason.slice(0, 256) });
+        this.#fleet.drain(member, this.#timers.now());
+        return undefined;
+      case "hello":
+        return invalidField("hello", "must come only once");
+      case undefined:
+        // A message of a newer worker: unknown kinds are skipped, so that versions can mix.
+        return undefined;
+    }
+  }
+}

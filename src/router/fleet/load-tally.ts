@@ -1,0 +1,46 @@
+import type { LoadSample } from "@polygraft/api";
+
+/** A request's share of a tally, until it is given back. */
+export interface Dispatched {
+  readonly tokens: number;
+  readonly period: number;
+}
+
+/**
+ * How busy a worker is: its last sample, and what this router has sent there since. Without the second part all
+ * requests that come between two samples would see the same idle worker and pile up on it.
+ */
+export class LoadTally {
+  #sample: LoadSample | undefined;
+  #sinceSample = 0;
+  #period = 0;
+
+  /** The last sample, as the worker sent it. */
+  get sample(): LoadSample | undefined {
+    return this.#sample;
+  }
+
+  /** Tokens that requests there can still need, as far as is known. */
+  get inFlightTokens(): number {
+    return (this.#sample?.inFlightTokens ?? 0) + this.#sinceSample;
+  }
+
+  /** Takes a sample. One that knows its tokens knows what was sent there before, too. */
+  take(sample: LoadSample): void {
+    this.#sample = sample;
+    if (sample.inFlightTokens === undefined) return;
+    this.#sinceSample = 0;
+    this.#period += 1;
+  }
+
+  /** A request of about that many tokens is on its way there. */
+  dispatch(tokens: number): Dispatched {
+    this.#sinceSample += tokens;
+    return { tokens, period: this.#period };
+  }
+
+  /** That request is over. If a sample came in between, the next one will say so. */
+  release(dispatched: Dispatched): void {
+    if (dispatched.period === this.#period) this.#sinceSample -= dispatched.tokens;
+  }
+}

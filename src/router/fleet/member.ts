@@ -1,0 +1,49 @@
+import { WorkerState } from "@polygraft/api";
+import type { WorkerHello } from "@polygraft/api";
+import type { PlacementWorker } from "@polygraft/placement";
+import type { Failure } from "../failure.js";
+import { Holdings } from "./holdings.js";
+import { LoadTally } from "./load-tally.js";
+
+/**
+ * A worker that has joined. What placement reads of it is live: load changes with every sample and every request, and
+ * copying it into a snapshot each time would cost more than the decision.
+ */
+export class FleetMember implements PlacementWorker {
+  readonly hello: WorkerHello;
+  readonly holdings = new Holdings();
+  readonly tally = new LoadTally();
+  /** Ends the worker's stream with a failure. */
+  readonly expel: (failure: Failure) => void;
+  /** When it was last heard of, on the router's clock. */
+  heardAt: number;
+  state: WorkerState = WorkerState.READY;
+
+  constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number) {
+    this.hello = hello;
+    this.expel = expel;
+    this.heardAt = now;
+  }
+
+  get name(): string {
+    return this.hello.name;
+  }
+
+  get weight(): number {
+    return this.hello.weight ?? 1;
+  }
+
+  /** Draining and suspected workers alike get requests only if there is nobody else. */
+  get draining(): boolean {
+    return this.state !== WorkerState.READY;
+  }
+
+  get inFlightTokens(): number {
+    return this.tally.inFlightTokens;
+  }
+
+  /** A worker that does not say counts as having enough. */
+  get freeRankUnits(): number {
+    return this.tally.sample?.freeRankUnits ?? Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,26 @@
+/** A bound on bytes that many calls hold together. */
+export class ByteBudget {
+  readonly #limit: number;
+  #taken = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Bytes held now. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** Takes bytes if there are that many left. */
+  take(bytes: number): boolean {
+    if (this.#taken + bytes > this.#limit) return false;
+    this.#taken += bytes;
+    return true;
+  }
+
+  /** Gives bytes back that were taken. */
+  give(bytes: number): void {
+    this.#taken -= bytes;
+  }
+}

@@ -1,0 +1,190 @@
+import type { OutgoingHttpHeaders } from "node:http2";
+import { Status } from "nice-grpc";
+import { invalidField } from "../failure.js";
+import type { Failure } from "../failure.js";
+import type { ByteBudget } from "./byte-budget.js";
+import type { ClientCall } from "./client-call.js";
+import { formatGrpcTimeout } from "./grpc-timeout.js";
+import { passedOn, single } from "./headers.js";
+import { isFailure } from "./relay.js";
+import type { Dispatch, Route, Target } from "./relay.js";
+import { framed, noMessage, RequestReader, tooManyMessages } from "./request-reader.js";
+import { ResponseGate } from "./response-gate.js";
+import type { SessionPool } from "./session-pool.js";
+import { reasonOf, statusDetailsHeader } from "./status-details.js";
+import { UpstreamCall } from "./upstream-call.js";
+import type { Answer } from "./upstream-call.js";
+
+/** What dispatched calls share. */
+export interface DispatchEnvironment {
+  readonly pool: SessionPool;
+  /** Largest request message, in bytes. */
+  readonly maxMessageBytes: number;
+  /** Memory for request messages that may have to be sent again. */
+  readonly budget: ByteBudget;
+  /** Request headers that stay here, such as credentials. */
+  readonly drop: ReadonlySet<string>;
+}
+
+/**
+ * One call with one request message and a stream of responses.
+ *
+ * The request is kept until a target's first output passes the `ResponseGate`. Up to then a target that is lost, or
+ * refuses in a way that `Route.movesOn` accepts, is replaced by the next one and the client notices nothing. From then
+ * on the call stands and falls with its target.
+ */
+export class DispatchedCall {
+  readonly #client: ClientCall;
+  readonly #dispatch: Dispatch;
+  readonly #environment: DispatchEnvironment;
+  /** Collects the request. Undefined once it is complete. */
+  #reader: RequestReader | undefined;
+  /** The request as it is sent. Undefined when it will not be needed again. */
+  #request: Buffer | undefined;
+  #heldBytes = 0;
+  #upstream: UpstreamCall | undefined;
+  #over = false;
+
+  constructor(client: ClientCall, dispatch: Dispatch, environment: DispatchEnvironment) {
+    this.#client = client;
+    this.#dispatch = dispatch;
+    this.#environment = environment;
+    this.#reader = new RequestReader(environment.maxMessageBytes);
+  }
+
+  /** Begins to read the request. */
+  start(): void {
+    this.#client.start({
+      data: (chunk) => this.#read(chunk),
+      end: () => this.#reader !== undefined && this.#fail(noMessage),
+      writable: () => this.#upstream?.resume(),
+      cancelled: () => this.#end(Status.CANCELLED),
+      expired: () => this.#end(Status.DEADLINE_EXCEEDED),
+    });
+  }
+
+  #read(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    const reader = this.#reader;
+    if (reader === undefined) return this.#fail(tooManyMessages);
+    if (!this.#environment.budget.take(chunk.length)) {
+      return this.#fail({
+        status: Status.RESOURCE_EXHAUSTED,
+        reason: "QUEUE_FULL",
+        message: "too many bytes of requests are waiting in the router; try again",
+        retryAfterMillis: 1000,
+      });
+    }
+    this.#heldBytes += chunk.length;
+    const failure = reader.push(chunk);
+    if (failure !== undefined) return this.#fail(failure);
+    if (!reader.complete) return;
+    this.#reader = undefined;
+    const encoding = single(this.#client.head.headers, "grpc-encoding") ?? "identity";
+    void reader.message(encoding).then((message) => this.#plan(message));
+  }
+
+  #plan(message: Buffer | Failure): void {
+    if (this.#over) return;
+    if (!Buffer.isBuffer(message)) return this.#fail(message);
+    let route: Route | Failure;
+    try {
+      route = this.#dispatch.route(message);
+    } catch {
+      return this.#fail(invalidField("request", "the message is not valid protobuf of the method's request type"));
+    }
+    if (isFailure(route)) return this.#fail(route);
+    this.#request = framed(message, route.appended);
+    this.#tryNext(route, undefined);
+  }
+
+  /** `last` is what the target before said; it is the client's answer when nobody else is left. */
+  #tryNext(route: Route, last: { readonly target: Target; readonly answer: Answer } | undefined): void {
+    const next = route.next();
+    if (!isFailure(next)) return this.#attempt(route, next);
+    if (last === undefined) return this.#fail(next);
+    this.#client.finish(last.answer.trailers, route.responseHeaders(last.target));
+    this.#end(last.answer.status, last.target);
+  }
+
+  #attempt(route: Route, target: Target): void {
+    const gate = new ResponseGate(this.#dispatch.preambleTag);
+    let head: OutgoingHttpHeaders = {};
+    const pass = (bytes: Buffer) => {
+      if (!gate.open) return;
+      this.#commit({ ...head, ...route.responseHeaders(target) });
+      if (bytes.length > 0 && !this.#client.write(bytes)) this.#upstream?.pause();
+    };
+    this.#upstream = new UpstreamCall(this.#environment.pool, target.address, this.#requestHeaders(route), {
+      head: (received) => {
+        head = received;
+      },
+      data: (chunk) => pass(gate.push(chunk)),
+      writable: () => {},
+      finished: (answer) => {
+        this.#upstream = undefined;
+        if (!gate.open && route.movesOn(answer.status, reasonOf(detailsOf(answer)))) {
+          return this.#tryNext(route, { target, answer });
+        }
+        if (answer.status === Status.OK || gate.open) {
+          pass(gate.release());
+          if (gate.torn && answer.status === Status.OK) return this.#lose(route, target, "its last message is torn");
+        }
+        this.#client.finish(answer.trailers, { ...head, ...route.responseHeaders(target) });
+        this.#end(answer.status, target);
+      },
+      lost: (cause) => {
+        this.#upstream = undefined;
+        if (gate.open) this.#lose(route, target, cause);
+        else this.#tryNext(route, undefined);
+      },
+    });
+    this.#upstream.end(this.#request);
+  }
+
+  #requestHeaders(route: Route): OutgoingHttpHeaders {
+    const { head, millisLeft } = this.#client;
+    const headers = passedOn(head.headers, this.#environment.drop);
+    delete headers["grpc-encoding"];
+    Object.assign(headers, route.headers, { ":method": "POST", ":path": head.path, te: "trailers" });
+    if (millisLeft !== undefined) headers["grpc-timeout"] = formatGrpcTimeout(millisLeft);
+    return headers;
+  }
+
+  /** The first output is on its way: the request will not be needed again. */
+  #commit(headers: OutgoingHttpHeaders): void {
+    this.#client.respond(headers);
+    this.#releaseRequest();
+  }
+
+  #lose(route: Route, target: Target, cause: string): void {
+    const failure = route.lost(target, cause);
+    this.#client.fail(failure);
+    this.#end(failure.status, target);
+  }
+
+  #fail(failure: Failure): void {
+    this.#client.fail(failure);
+    this.#end(failure.status);
+  }
+
+  #end(status: number, target?: Target): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#upstream?.cancel();
+    this.#releaseRequest();
+    this.#dispatch.ended(target === undefined ? { status } : { status, target });
+  }
+
+  #releaseRequest(): void {
+    this.#reader = undefined;
+    this.#request = undefined;
+    this.#environment.budget.give(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+}
+
+function detailsOf(answer: Answer): string | undefined {
+  const details = answer.trailers[statusDetailsHeader];
+  return typeof details === "string" ? details : undefined;
+}

@@ -1,0 +1,180 @@
+import { constants, createServer } from "node:http2";
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { invalidField } from "../failure.js";
+import type { Failure } from "../failure.js";
+import type { Timers } from "../timers.js";
+import { ByteBudget } from "./byte-budget.js";
+import { ClientCall } from "./client-call.js";
+import { DispatchedCall } from "./dispatched-call.js";
+import { parseGrpcTimeout } from "./grpc-timeout.js";
+import { single } from "./headers.js";
+import { keepAlive } from "./keepalive.js";
+import type { KeepaliveOptions } from "./keepalive.js";
+import { passThrough } from "./passage.js";
+import type { CallPolicy, Relay } from "./relay.js";
+import { SessionPool } from "./session-pool.js";
+
+/** Limits of a relay. Sizes are bytes, times milliseconds. */
+export interface RelayOptions {
+  /** Largest request message of a dispatched call. */
+  readonly maxMessageBytes: number;
+  /** Request messages that are kept, all calls together, until their answers begin. */
+  readonly maxHeldBytes: number;
+  /** Calls at once on one client connection. A client waits, or opens another one. */
+  readonly maxStreamsPerSession: number;
+  /** Request headers of one call. */
+  readonly maxHeaderBytes: number;
+  /** What one stream may have on its way to the relay. A slow reader is felt by its writer from there on. */
+  readonly streamWindowBytes: number;
+  /** What one connection may have on its way to the relay. */
+  readonly sessionWindowBytes: number;
+  readonly connectTimeoutMillis: number;
+  /** How a target that vanished or hangs is noticed. */
+  readonly keepalive: KeepaliveOptions;
+  /** How a client that vanished is noticed. */
+  readonly clientKeepalive: KeepaliveOptions;
+  /** Request headers that are not passed on, such as credentials. */
+  readonly dropHeaders: readonly string[];
+}
+
+/** Limits that suit a router between clients and workers. */
+export const defaultRelayOptions: RelayOptions = {
+  maxMessageBytes: 4 * 1024 * 1024,
+  maxHeldBytes: 256 * 1024 * 1024,
+  maxStreamsPerSession: 1024,
+  maxHeaderBytes: 16 * 1024,
+  streamWindowBytes: 64 * 1024,
+  sessionWindowBytes: 1024 * 1024,
+  connectTimeoutMillis: 3000,
+  keepalive: { intervalMillis: 10_000, timeoutMillis: 5000 },
+  clientKeepalive: { intervalMillis: 30_000, timeoutMillis: 20_000 },
+  dropHeaders: ["authorization"],
+};
+
+/** A relay on `node:http2`, without TLS (clients use HTTP/2 with prior knowledge, as gRPC does). */
+export class Http2Relay implements Relay {
+  readonly #policy: CallPolicy;
+  readonly #options: RelayOptions;
+  readonly #timers: Timers;
+  readonly #server: Http2Server;
+  readonly #pool: SessionPool;
+  readonly #budget: ByteBudget;
+  readonly #drop: ReadonlySet<string>;
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  constructor(policy: CallPolicy, options: RelayOptions, timers: Timers) {
+    this.#policy = policy;
+    this.#options = options;
+    this.#timers = timers;
+    this.#pool = new SessionPool(options, timers);
+    this.#budget = new ByteBudget(options.maxHeldBytes);
+    this.#drop = new Set(options.dropHeaders);
+    this.#server = createServer({
+      maxSessionMemory: 64,
+      settings: {
+        initialWindowSize: options.streamWindowBytes,
+        maxConcurrentStreams: options.maxStreamsPerSession,
+        maxHeaderListSize: options.maxHeaderBytes,
+      },
+    });
+    this.#server.on("connection", (socket: { setNoDelay(on: boolean): void }) => socket.setNoDelay(true));
+    this.#server.on("session", (session) => this.#welcome(session));
+    this.#server.on("stream", (stream, headers) => this.#receive(stream, headers));
+    this.#server.on("sessionError", () => {});
+  }
+
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        const address = this.#server.address() as AddressInfo;
+        resolve({ host: address.address, port: address.port });
+      });
+    });
+  }
+
+  async drain(millis: number): Promise<void> {
+    const closed = Promise.all([...this.#sessions].map(closeGently));
+    this.#server.close();
+    let stop = () => {};
+    const expired = new Promise<void>((resolve) => {
+      stop = this.#timers.after(millis, resolve);
+    });
+    await Promise.race([closed, expired]);
+    stop();
+  }
+
+  forget(address: string): void {
+    this.#pool.forget(address);
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      if (this.#server.listening) this.#server.close(() => resolve());
+      else resolve();
+    });
+    for (const session of this.#sessions) session.destroy();
+    this.#pool.close();
+    await closed;
+  }
+
+  #welcome(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.setLocalWindowSize(this.#options.sessionWindowBytes);
+    session.on("error", () => {});
+    session.once("close", () => this.#sessions.delete(session));
+    keepAlive(session, () => true, this.#options.clientKeepalive, this.#timers);
+  }
+
+  #receive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const refused = httpStatusOf(headers);
+    if (refused !== undefined) {
+      stream.on("error", () => {});
+      stream.respond({ ":status": refused }, { endStream: true });
+      stream.close(constants.NGHTTP2_NO_ERROR);
+      return;
+    }
+    const call = new ClientCall(stream, headers, this.#timers);
+    const malformed = malformedHeader(headers);
+    if (malformed !== undefined) return call.fail(malformed);
+    const reception = this.#policy.receive(call.head);
+    switch (reception.kind) {
+      case "refuse":
+        return call.fail(reception.failure);
+      case "pass":
+        return passThrough(call, reception.target, this.#drop, this.#pool);
+      case "dispatch":
+        return new DispatchedCall(call, reception, {
+          pool: this.#pool,
+          maxMessageBytes: this.#options.maxMessageBytes,
+          budget: this.#budget,
+          drop: this.#drop,
+        }).start();
+    }
+  }
+}
+
+/** Sends GOAWAY; resolves when the last stream has ended. */
+function closeGently(session: ServerHttp2Session): Promise<void> {
+  return new Promise((resolve) => {
+    session.once("close", resolve);
+    session.close();
+  });
+}
+
+/** The HTTP status of a request that is not gRPC at all. */
+function httpStatusOf(headers: IncomingHttpHeaders): number | undefined {
+  if (headers[":method"] !== "POST") return constants.HTTP_STATUS_METHOD_NOT_ALLOWED;
+  const contentType = single(headers, "content-type") ?? "";
+  const isGrpc = /^application\/grpc(\+proto)?(;|$)/.test(contentType);
+  return isGrpc ? undefined : constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE;
+}
+
+/** What is wrong with the gRPC headers, if anything. */
+function malformedHeader(headers: IncomingHttpHeaders): Failure | undefined {
+  const timeout = single(headers, "grpc-timeout");
+  if (timeout === undefined || parseGrpcTimeout(timeout) !== undefined) return undefined;
+  return invalidField("grpc-timeout", "must be one to eight digits and a unit of H, M, S, m, u or n");
+}

@@ -1,0 +1,93 @@
+import type { IncomingHttpHeaders } from "node:http2";
+import type { Failure } from "../failure.js";
+
+/**
+ * The data plane: takes gRPC calls in and passes them on as bytes. What goes where is the policy's business; how bytes
+ * travel is the relay's. `node:http2` is the first implementation.
+ */
+export interface Relay {
+  /** Starts to accept. Port 0 takes a free one. Rejects when the address is taken. */
+  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>;
+  /** Accepts nothing new and lets running calls end; those that are left after `millis` are reset. */
+  drain(millis: number): Promise<void>;
+  /** Lets go of the connections to a target that is gone. Calls that still run there end first. */
+  forget(address: string): void;
+  /** Ends everything now. */
+  close(): Promise<void>;
+}
+
+/** A process that calls are passed on to. */
+export interface Target {
+  /** Its stable name. */
+  readonly name: string;
+  /** "host:port" or "unix:/path". */
+  readonly address: string;
+}
+
+/** What is known of a call once its headers are in. */
+export interface CallHead {
+  /** "/package.Service/Method". */
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** Decides about calls. Called on the hot path: nothing here waits. */
+export interface CallPolicy {
+  /** Where a call goes, from its headers alone. */
+  receive(call: CallHead): Reception;
+}
+
+/** What becomes of a call. */
+export type Reception = Refusal | Passage | Dispatch;
+
+/** Answers with a failure. */
+export interface Refusal {
+  readonly kind: "refuse";
+  readonly failure: Failure;
+}
+
+/** Passes a call of any kind to one target, byte by byte, both ways. */
+export interface Passage {
+  readonly kind: "pass";
+  readonly target: Target;
+}
+
+/** Reads the call's one request message, then tries targets until one of them begins to answer. */
+export interface Dispatch {
+  readonly kind: "dispatch";
+  /** First byte of response messages that say only that the request was taken. See `ResponseGate`. */
+  readonly preambleTag: number;
+  /** Plans the call. `message` is the request without its gRPC prefix, uncompressed. Called at most once. */
+  route(message: Buffer): Route | Failure;
+  /** The call is over, whatever became of it. Called exactly once. */
+  ended(outcome: Outcome): void;
+}
+
+/** The plan of one call. */
+export interface Route {
+  /** Bytes to send after the request message: protobuf fields that the client left out. */
+  readonly appended: Uint8Array;
+  /** Request headers to set, over those of the client. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The next target, never one that was named before, or why there is none. */
+  next(): Target | Failure;
+  /** Whether another target may do better than one that refused with this status and reason. */
+  movesOn(status: number, reason: string | undefined): boolean;
+  /** Response headers to set for a client that this target answers. */
+  responseHeaders(target: Target): Readonly<Record<string, string>>;
+  /** What a client is told whose target was lost after its answer had begun. */
+  lost(target: Target, cause: string): Failure;
+}
+
+/** How a dispatched call ended. */
+export interface Outcome {
+  /** gRPC status as the client got it, or 1 (CANCELLED) if the client left. */
+  readonly status: number;
+  /** Whose answer the client got, if anybody's. */
+  readonly target?: Target;
+}
+
+/** Whether `next` or `route` said no. */
+export function isFailure(value: Target | Route | Failure): value is Failure {
+  return "status" in value;
+}
