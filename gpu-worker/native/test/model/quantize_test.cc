@@ -1,0 +1,142 @@
+#include "model/quantize.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "model/half.h"
+#include "model/loader.h"
+#include "test/check.h"
+
+using namespace polygraft;
+
+namespace {
+
+std::vector<float> gaussian(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> values(count);
+  // Box-Muller by hand: std::normal_distribution differs between standard libraries.
+  for (float& v : values) {
+    const double u1 = (random() + 1.0) / 4294967297.0, u2 = random() / 4294967296.0;
+    v = static_cast<float>(std::sqrt(-2 * std::log(u1)) * std::cos(6.283185307179586 * u2));
+  }
+  return values;
+}
+
+double relative_error(const std::vector<float>& values, const WeightMatrix& w) {
+  double error = 0, norm = 0;
+  for (uint32_t r = 0; r < w.n; ++r)
+    for (uint32_t c = 0; c < w.k; ++c) {
+      const double v = values[static_cast<size_t>(r) * w.k + c], e = v - dequantize(w, r, c);
+      error += e * e;
+      norm += v * v;
+    }
+  return std::sqrt(error / norm);
+}
+
+}  // namespace
+
+// The figures of a plain min-max quantizer on the same data are .078, .090 and .100: a search that does nothing fails.
+TEST(affine_search_beats_the_plain_range) {
+  const auto values = gaussian(256 * 1024, 1);
+  CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 32)) < 0.072);
+  CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 64)) < 0.083);
+  CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 128)) < 0.093);
+}
+
+TEST(nf4_and_w8_have_the_errors_of_their_papers) {
+  const auto values = gaussian(256 * 1024, 2);
+  CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kNf4, 64)) < 0.094);
+  CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW8, 64)) < 0.006);
+  CHECK_EQ(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kF32, 0)), 0.0);
+}
+
+// No single weight is further from its stored value than half a step, but for those that were clipped.
+TEST(codes_are_the_nearest_for_the_stored_scale) {
+  const uint32_t n = 7, k = 65, group = 32;
+  const auto values = gaussian(n * k, 3);
+  const WeightMatrix w = quantize(values.data(), n, k, Scheme::kW4, group);
+  for (uint32_t r = 0; r < n; ++r)
+    for (uint32_t c = 0; c < k; ++c) {
+      const size_t g = r * w.groups() + c / group;
+      const double s = fp16_to_float(w.scales[g]), m = fp16_to_float(w.minimums[g]);
+      const double v = values[r * k + c];
+      double nearest = 1e9;
+      for (int q = 0; q < 16; ++q) nearest = std::min(nearest, std::abs(s * q + m - v));
+      CHECK_NEAR(std::abs(dequantize(w, r, c) - v), nearest, 1e-5);
+    }
+}
+
+TEST(nf4_codes_are_the_nearest_table_entries) {
+  const uint32_t n = 5, k = 33, group = 32;
+  const auto values = gaussian(n * k, 4);
+  const WeightMatrix w = quantize(values.data(), n, k, Scheme::kNf4, group);
+  for (uint32_t r = 0; r < n; ++r)
+    for (uint32_t c = 0; c < k; ++c) {
+      const double s = fp16_to_float(w.scales[r * w.groups() + c / group]);
+      double nearest = 1e9;
+      for (const float t : kNf4Table) nearest = std::min(nearest, std::abs(s * t - values[r * k + c]));
+      CHECK_NEAR(std::abs(dequantize(w, r, c) - values[r * k + c]), nearest, 1e-5);
+    }
+}
+
+TEST(w8_is_exact_for_multiples_of_a_power_of_two) {
+  std::vector<float> values(64);
+  for (int i = 0; i < 64; ++i) values[static_cast<size_t>(i)] = static_cast<float>(i * 2 - 1) / 64.0f;
+  values[63] = -127.0f / 64.0f;
+  const WeightMatrix w = quantize(values.data(), 1, 64, Scheme::kW8, 64);
+  for (uint32_t c = 0; c < 64; ++c) CHECK_EQ(dequantize(w, 0, c), values[c]);
+}
+
+TEST(constant_and_zero_groups_are_exact) {
+  std::vector<float> values(96, 0.0f);
+  for (int i = 32; i < 64; ++i) values[static_cast<size_t>(i)] = 0.25f;
+  for (int i = 64; i < 96; ++i) values[static_cast<size_t>(i)] = -3.0f;
+  for (const Scheme scheme : {Scheme::kW4, Scheme::kNf4}) {
+    const WeightMatrix w = quantize(values.data(), 1, 96, scheme, 32);
+    for (uint32_t c = 0; c < 96; ++c) CHECK_EQ(dequantize(w, 0, c), values[c]);
+  }
+  const WeightMatrix w8 = quantize(values.data(), 1, 96, Scheme::kW8, 32);
+  for (uint32_t c = 0; c < 96; ++c) CHECK_NEAR(dequantize(w8, 0, c), values[c], 2e-3);  // 127 * fp16(v / 127)
+}
+
+// 576 is no multiple of 128, and 33 not even even.
+TEST(short_last_groups_and_odd_widths_have_their_places) {
+  for (const uint32_t k : {1u, 33u, 576u, 577u}) {
+    const auto values = gaussian(3 * k, k);
+    const WeightMatrix w = quantize(values.data(), 3, k, Scheme::kW4, 128);
+    CHECK_EQ(w.groups(), (k + 127) / 128);
+    CHECK_EQ(w.scales.size(), 3 * w.groups());
+    CHECK_EQ(w.minimums.size(), 3 * w.groups());
+    CHECK_EQ(w.codes.size(), 3 * ((k + 1) / 2));
+    CHECK(relative_error(values, w) < 0.12);
+  }
+}
+
+// A row's codes do not depend on its neighbours or on how rows were shared out.
+TEST(rows_are_quantized_alike_alone_and_together) {
+  const uint32_t n = 200, k = 96;
+  const auto values = gaussian(n * k, 5);
+  for (const Scheme scheme : {Scheme::kW4, Scheme::kNf4, Scheme::kW8}) {
+    const WeightMatrix together = quantize(values.data(), n, k, scheme, 32);
+    WeightMatrix alone = allocate_matrix(n, k, scheme, 32);
+    for (uint32_t r = 0; r < n; ++r) quantize_rows(values.data() + r * k, r, 1, alone);
+    CHECK(together.codes == alone.codes);
+    CHECK(together.scales == alone.scales);
+    CHECK(together.minimums == alone.minimums);
+  }
+}
+
+TEST(tiny_and_huge_weights_stay_finite) {
+  std::vector<float> values(64);
+  for (int i = 0; i < 32; ++i) values[static_cast<size_t>(i)] = 1e-9f * static_cast<float>(i);
+  for (int i = 32; i < 64; ++i) values[static_cast<size_t>(i)] = 3700.0f * static_cast<float>(i - 48);
+  for (const Scheme scheme : {Scheme::kW4, Scheme::kNf4, Scheme::kW8}) {
+    const WeightMatrix w = quantize(values.data(), 1, 64, scheme, 32);
+    for (uint32_t c = 0; c < 64; ++c) {
+      CHECK(std::isfinite(dequantize(w, 0, c)));
+      CHECK_NEAR(dequantize(w, 0, c), values[c], 10000.0);
+    }
+    for (uint32_t c = 0; c < 32; ++c) CHECK_NEAR(dequantize(w, 0, c), values[c], 1e-7);
+  }
+}
