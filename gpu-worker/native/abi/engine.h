@@ -166,7 +166,7 @@ typedef enum pg_event_kind {
 } pg_event_kind;
 
 typedef enum pg_finish {
-  PG_FINISH_STOP_TOKEN = 0,  // the event before was the stop token
+  PG_FINISH_STOP_TOKEN = 0,  // the event before, else the last resumed token, was the stop token
   PG_FINISH_MAX_TOKENS = 1,
   PG_FINISH_CONTEXT_FULL = 2,
   PG_FINISH_CANCELLED = 3,

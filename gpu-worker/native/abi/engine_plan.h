@@ -1,0 +1,40 @@
+// What an engine is opened with: options checked, defaults filled in, memory planned.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "abi/engine.h"
+#include "batch/scheduler.h"
+#include "model/backend.h"
+#include "model/loader.h"
+
+namespace polygraft {
+
+struct EngineOptions {
+  std::string model_dir, cache_dir;
+  QuantizeOptions quantize;
+  BackendOptions backend;
+  uint32_t max_context = 0;  // 0: as much as model, KV blocks and the default allow
+  StepLimits step;
+  uint32_t max_queue = 0;
+  uint64_t kv_bytes = 0;  // 0: by default
+  uint64_t adapter_bytes = 0;
+};
+
+// Checks what can be checked without the model. Throws Error(PG_INVALID_ARGUMENT) naming the option.
+EngineOptions check_options(const pg_engine_options& options);
+
+// How long sequences can be, and how many KV blocks there are.
+struct KvPlan {
+  uint32_t context = 0;  // most tokens of a sequence; the blocks hold at least one such sequence
+  uint32_t blocks = 0;
+};
+
+// Throws Error(PG_INVALID_ARGUMENT, "max_context" or "kv_bytes") if they contradict the model or each other.
+KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t block_bytes);
+
+// "w4-g32", "nf4-g64", "f32".
+std::string weights_name(const QuantizeOptions& quantize);
+
+}  // namespace polygraft
