@@ -12,7 +12,7 @@ from random import Random
 from typing import Callable, Iterator
 
 from corpora import Labelled, Mentions, Pair, Problem, act, banking77, bc5cdr, cola, e2e, gsm8k, slots, sst2, viggo
-from names import invented_name, rename
+from names import WORDS, invented_name, invented_word, rename
 
 Document = Callable[[Random], str]
 
@@ -144,6 +144,16 @@ def recall_document(rng: Random) -> str:
     return f"{first} is near {second}. If you are at {second}, go to {first}. So {first} is close to {second}."
 
 
+def echo_document(rng: Random) -> str:
+    """Lines of random words, then the same lines in another order: after its first word, a line is only to be copied."""
+    def word() -> str:
+        return rng.choice(WORDS) if rng.random() < 0.4 else invented_word(rng).lower()
+
+    lines = [" ".join(word() for _ in range(rng.randint(3, 8))) for _ in range(rng.randint(1, 5))]
+    again = [line for _ in range(rng.randint(1, 2)) for line in rng.sample(lines, len(lines))]
+    return rng.choice(["\n", " / ", ", "]).join(lines + again)
+
+
 def problem_document(row: Problem, _rng: Random) -> str:
     """A word problem with its worked answer."""
     return f"{row.question}\n{row.answer}"
@@ -158,14 +168,15 @@ def documents(data: Path, rng: Random) -> Iterator[str]:
     papers, problems = bc5cdr(data, "train"), gsm8k(data, "train")
     correct = [row for row in cola(data, "train") if row.label == "acceptable"]
     sources: list[tuple[float, Document]] = [
-        (0.34, lambda r: praise(r.choice(reviews), r)),
-        (0.21, lambda r: banking_document(by_label, r)),
-        (0.14, lambda r: slot_document(r.choice(games), "game", r)),
-        (0.11, lambda r: slot_document(r.choice(places), "place", r)),
-        (0.07, lambda r: medical_document(r.choice(papers), r)),
-        (0.10, recall_document),
-        (0.015, lambda r: problem_document(r.choice(problems), r)),
-        (0.015, lambda r: r.choice(correct).text),
+        (0.32, lambda r: praise(r.choice(reviews), r)),
+        (0.19, lambda r: banking_document(by_label, r)),
+        (0.13, lambda r: slot_document(r.choice(games), "game", r)),
+        (0.10, lambda r: slot_document(r.choice(places), "place", r)),
+        (0.06, lambda r: medical_document(r.choice(papers), r)),
+        (0.08, recall_document),
+        (0.06, echo_document),
+        (0.01, lambda r: problem_document(r.choice(problems), r)),
+        (0.01, lambda r: r.choice(correct).text),
     ]
     weights = [weight for weight, _ in sources]
     makers = [maker for _, maker in sources]
