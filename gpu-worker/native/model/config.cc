@@ -10,8 +10,6 @@
 namespace polygraft {
 namespace {
 
-constexpr uint64_t kMaxConfigBytes = 4u << 20;
-
 // What the families differ in, besides the values in their config files. Defaults are those of the Hugging Face config
 // classes, for keys that old files leave out.
 struct Family {

@@ -55,6 +55,8 @@ struct Shape2 {
 };
 Shape2 projection_shape(const ModelConfig& config, Projection projection);
 
+inline constexpr uint64_t kMaxConfigBytes = 4u << 20;  // of a config file
+
 // Reads DIR/config.json and, if there, DIR/generation_config.json. Throws Error naming the key at fault.
 ModelConfig read_model_config(const std::string& dir);
 

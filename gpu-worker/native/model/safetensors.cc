@@ -114,7 +114,7 @@ bool is_float_dtype(DType dtype) { return dtype == DType::kF32 || dtype == DType
 
 uint64_t TensorInfo::elements() const { return (end - begin) / dtype_bytes(dtype); }
 
-std::string TensorInfo::shape_text() const {
+std::string shape_text(std::span<const uint64_t> shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
   return text + "]";

@@ -21,6 +21,7 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBf16, kI64, kI32, kI16, kI8, kU6
 
 const char* dtype_name(DType dtype);
 uint32_t dtype_bytes(DType dtype);
+std::string shape_text(std::span<const uint64_t> shape);  // "[2, 3]"
 
 struct TensorInfo {
   DType dtype = DType::kF32;
@@ -29,7 +30,6 @@ struct TensorInfo {
   uint64_t end = 0;
 
   uint64_t elements() const;
-  std::string shape_text() const;  // "[2, 3]"
 };
 
 struct SafetensorsHeader {
