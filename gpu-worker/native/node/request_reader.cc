@@ -1,0 +1,83 @@
+#include "node/request_reader.h"
+
+#include <limits>
+
+namespace polygraft::node {
+namespace {
+
+double number(Napi::Object object, const char* name, double fallback) {
+  const Napi::Value value = object.Get(name);
+  return value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : fallback;
+}
+
+// Whole numbers in range; others become the largest one, which the engine's checks refuse or which means "no limit".
+uint32_t whole(double value) {
+  constexpr uint32_t kMost = std::numeric_limits<uint32_t>::max();
+  return value >= 0 && value <= kMost && value == static_cast<uint32_t>(value) ? static_cast<uint32_t>(value) : kMost;
+}
+
+uint32_t whole(Napi::Object object, const char* name, uint32_t fallback) {
+  return whole(number(object, name, fallback));
+}
+
+float real(Napi::Object object, const char* name, float fallback) {
+  return static_cast<float>(number(object, name, fallback));
+}
+
+bool flag(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+}
+
+}  // namespace
+
+RequestReader::RequestReader(uint64_t id, Napi::Object object) {
+  request_.size = sizeof(request_);
+  request_.id = id;
+  request_.adapter_slot = whole(object, "adapterSlot", PG_NO_ADAPTER);
+  if (const Napi::Value prompt = object.Get("prompt"); prompt.IsTypedArray()) {
+    const auto tokens = prompt.As<Napi::TypedArray>();
+    if (tokens.TypedArrayType() == napi_uint32_array) {
+      request_.prompt = tokens.As<Napi::Uint32Array>().Data();
+      request_.prompt_count = static_cast<uint32_t>(tokens.ElementLength());
+    }
+  }
+  request_.resumed_count = whole(object, "resumedTokens", 0);
+  request_.max_tokens = whole(object, "maxTokens", 0);
+  request_.min_tokens = whole(object, "minTokens", 0);
+  if (const Napi::Value stops = object.Get("stopTokenIds"); stops.IsArray()) {
+    const auto list = stops.As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) stops_.push_back(whole(list.Get(i).ToNumber().DoubleValue()));
+  }
+  request_.stop_ids = stops_.data();
+  request_.stop_count = static_cast<uint32_t>(stops_.size());
+  request_.ignore_eos = flag(object, "ignoreEos");
+  request_.temperature = real(object, "temperature", 0);
+  request_.top_k = whole(object, "topK", 0);
+  request_.top_p = real(object, "topP", 1);
+  request_.min_p = real(object, "minP", 0);
+  request_.repetition_penalty = real(object, "repetitionPenalty", 1);
+  request_.frequency_penalty = real(object, "frequencyPenalty", 0);
+  request_.presence_penalty = real(object, "presencePenalty", 0);
+  if (const Napi::Value seed = object.Get("seed"); seed.IsBigInt()) {
+    bool lossless;
+    request_.seed = seed.As<Napi::BigInt>().Uint64Value(&lossless);
+  }
+  if (const Napi::Value bias = object.Get("logitBias"); bias.IsArray()) {
+    const auto list = bias.As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      const Napi::Value entry = list.Get(i);
+      if (!entry.IsObject()) continue;
+      const auto fields = entry.As<Napi::Object>();
+      bias_.push_back({whole(fields, "tokenId", std::numeric_limits<uint32_t>::max()), real(fields, "bias", 0)});
+    }
+  }
+  request_.bias = bias_.data();
+  request_.bias_count = static_cast<uint32_t>(bias_.size());
+  request_.logprobs = flag(object, "logprobs");
+  request_.prompt_logprobs = flag(object, "promptLogprobs");
+  request_.top_logprobs = whole(object, "topLogprobs", 0);
+  request_.priority = static_cast<int32_t>(std::min(1e6, std::max(-1e6, number(object, "priority", 0))));
+}
+
+}  // namespace polygraft::node
