@@ -24,6 +24,11 @@ export interface Failure {
   readonly retryAfterMillis?: number;
 }
 
+/** Tells a failure from a result. No result has both of its required fields. */
+export function isFailure(value: object): value is Failure {
+  return "status" in value && "message" in value;
+}
+
 /** A request field that is missing or out of its range. */
 export function invalidField(field: string, description: string): Failure {
   return {

@@ -48,6 +48,12 @@ export class Fleet {
     return { version: this.#version, members: this.#listed };
   }
 
+  /** The listed worker of that name. */
+  member(name: string): FleetMember | undefined {
+    const member = this.#members.get(name);
+    return member?.holdings.complete === true ? member : undefined;
+  }
+
   /** Tells a listener of every change from now on, until the result is called. */
   listen(listener: FleetListener): () => void {
     this.#listeners.add(listener);
@@ -123,7 +129,7 @@ export class Fleet {
 
   /** Judges silence. To be called several times within the shorter limit. */
   sweep(now: number, limits: SilenceLimits): void {
-    for (const member of [...this.#members.values()]) {
+    for (const member of this.#members.values()) {
       const silent = now - member.heardAt;
       if (silent > limits.goneAfterMillis) {
         this.leave(member);

@@ -1,6 +1,7 @@
 import { Tier } from "@polygraft/api";
 import type { FleetWorker, WatchFleetRequest, WatchFleetResponse } from "@polygraft/api";
 import type { Timers } from "../timers.js";
+import { until } from "../until.js";
 import type { Fleet, FleetListener } from "./fleet.js";
 import type { FleetMember } from "./member.js";
 
@@ -42,10 +43,10 @@ class Changes implements FleetListener {
 
   /** Resolves when there is something to tell, or when the signal aborts. */
   async arrived(signal: AbortSignal): Promise<void> {
-    if (this.dirty.size + this.removed.size > 0 || signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      signal.addEventListener("abort", () => resolve(), { once: true });
+    if (this.dirty.size + this.removed.size > 0) return;
+    await until(signal, (done) => {
+      this.#wake = done;
+      return () => (this.#wake = undefined);
     });
   }
 
@@ -71,7 +72,7 @@ export async function* watchFleet(
     while (!signal.aborted) {
       yield* tell(changes, fleet, request.residency, snapshot);
       snapshot = false;
-      await pause(timers, signal);
+      await until(signal, (done) => timers.after(coalesceMillis, done));
       await changes.arrived(signal);
     }
   } finally {
@@ -125,19 +126,4 @@ function describe(member: FleetMember, residency: boolean): FleetWorker {
 function isHeld(adapter: { readonly residency: readonly { readonly tier: Tier }[] }): boolean {
   const tier = adapter.residency[0]?.tier ?? Tier.UNSPECIFIED;
   return tier !== Tier.SOURCE && tier !== Tier.UNSPECIFIED;
-}
-
-function pause(timers: Timers, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const cancel = timers.after(coalesceMillis, () => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    const onAbort = () => {
-      cancel();
-      resolve();
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-  });
 }

@@ -1,12 +1,11 @@
 import type { OutgoingHttpHeaders } from "node:http2";
 import { Status } from "nice-grpc";
-import { invalidField } from "../failure.js";
+import { invalidField, isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { ClientCall } from "./client-call.js";
 import { formatGrpcTimeout } from "./grpc-timeout.js";
 import { passedOn, single } from "./headers.js";
-import { isFailure } from "./relay.js";
 import type { Dispatch, Route, Target } from "./relay.js";
 import { framed, noMessage, RequestReader, tooManyMessages } from "./request-reader.js";
 import { ResponseGate } from "./response-gate.js";

@@ -87,7 +87,3 @@ export interface Outcome {
   readonly target?: Target;
 }
 
-/** Whether `next` or `route` said no. */
-export function isFailure(value: Target | Route | Failure): value is Failure {
-  return "status" in value;
-}

@@ -3,6 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from 
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import type { Timers } from "../timers.js";
+import { splitAddress } from "./address.js";
 import { keepAlive } from "./keepalive.js";
 import type { KeepaliveOptions } from "./keepalive.js";
 
@@ -140,11 +141,4 @@ function openSocket(address: string): Socket {
   if (address.startsWith(unixPrefix)) return connectSocket(address.slice(unixPrefix.length));
   const { host, port } = splitAddress(address);
   return connectSocket({ host, port, noDelay: true });
-}
-
-/** Host and port of "host:port" or "[v6]:port". */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
-  return { host, port: Number(address.slice(colon + 1)) };
 }

@@ -1,0 +1,68 @@
+import { Tier } from "@polygraft/api";
+import type { Adapter } from "@polygraft/api";
+
+/** What the fleet knows of one adapter name: who announced which revision of it. */
+export class CatalogEntry {
+  readonly id: string;
+  /** Worker, then revision, then the worker's own description. */
+  readonly #announced = new Map<string, Map<string, Adapter>>();
+  #holders: ReadonlySet<string> | undefined;
+  #resident: ReadonlySet<string> | undefined;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Names of the workers that know it, at whatever tier. The same set until that changes. */
+  get holders(): ReadonlySet<string> {
+    return (this.#holders ??= new Set(this.#announced.keys()));
+  }
+
+  /** Names of the workers that have some revision of it on the device. */
+  get resident(): ReadonlySet<string> {
+    return (this.#resident ??= new Set(this.#workersWhere((adapter) => tierOf(adapter) === Tier.DEVICE)));
+  }
+
+  /** Largest rank announced. */
+  get rank(): number {
+    let rank = 0;
+    for (const [, adapter] of this.announcements()) rank = Math.max(rank, adapter.rank);
+    return rank;
+  }
+
+  /** Every worker's description of every revision. */
+  *announcements(): Iterable<readonly [worker: string, adapter: Adapter]> {
+    for (const [worker, revisions] of this.#announced) {
+      for (const adapter of revisions.values()) yield [worker, adapter];
+    }
+  }
+
+  announce(worker: string, adapter: Adapter): void {
+    let revisions = this.#announced.get(worker);
+    if (revisions === undefined) {
+      revisions = new Map();
+      this.#announced.set(worker, revisions);
+      this.#holders = undefined;
+    }
+    revisions.set(adapter.identity?.revision ?? "", adapter);
+    this.#resident = undefined;
+  }
+
+  withdraw(worker: string, revision: string): void {
+    const revisions = this.#announced.get(worker);
+    if (revisions === undefined || !revisions.delete(revision)) return;
+    this.#resident = undefined;
+    if (revisions.size > 0) return;
+    this.#announced.delete(worker);
+    this.#holders = undefined;
+  }
+
+  *#workersWhere(test: (adapter: Adapter) => boolean): Iterable<string> {
+    for (const [worker, adapter] of this.announcements()) if (test(adapter)) yield worker;
+  }
+}
+
+/** Where a worker says that it has the adapter. */
+export function tierOf(adapter: Adapter): Tier {
+  return adapter.residency[0]?.tier ?? Tier.UNSPECIFIED;
+}

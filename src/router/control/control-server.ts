@@ -1,0 +1,61 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AdapterServiceDefinition, FleetServiceDefinition } from "@polygraft/api";
+import type { AdapterServiceImplementation, FleetServiceImplementation } from "@polygraft/api";
+import { createServer, ServerError, Status } from "nice-grpc";
+import type { ServerMiddleware } from "nice-grpc";
+import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
+import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
+import type { HealthState } from "nice-grpc-server-health";
+import { ServerReflectionService } from "nice-grpc-server-reflection";
+import { serverError } from "../failure.js";
+import type { Log } from "../log.js";
+import { reflection } from "./reflection.js";
+
+/** The router's own services. */
+export interface ControlServices {
+  readonly adapters: AdapterServiceImplementation;
+  readonly fleet: FleetServiceImplementation;
+  readonly health: HealthState;
+}
+
+/** The server of the router's own services. Only the relay reaches it. */
+export interface ControlServer {
+  /** "unix:/path" of a socket in a folder that only this user can open. */
+  readonly address: string;
+  /** Ends all calls and removes the socket. */
+  close(): Promise<void>;
+}
+
+/** Starts the router's own services behind a Unix socket. */
+export async function startControlServer(services: ControlServices, log: Log): Promise<ControlServer> {
+  const folder = await mkdtemp(join(tmpdir(), "polygraft-router-"));
+  const address = `unix:${join(folder, "control.sock")}`;
+  const server = createServer().use(errorDetailsServerMiddleware).use(reportBugs(log));
+  server.add(AdapterServiceDefinition, services.adapters);
+  server.add(FleetServiceDefinition, services.fleet);
+  server.add(HealthDefinition, HealthServiceImpl(services.health));
+  server.add(ServerReflectionService, await reflection());
+  await server.listen(address);
+  return {
+    address,
+    async close() {
+      server.forceShutdown();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Turns what no handler should throw into INTERNAL, logged here with its stack and told the caller without it. */
+function reportBugs(log: Log): ServerMiddleware {
+  return async function* report(call, context) {
+    try {
+      return yield* call.next(call.request, context);
+    } catch (error) {
+      if (error instanceof ServerError || (error as Error).name === "AbortError") throw error;
+      log.error("bug in a service", { path: call.method.path, stack: String((error as Error).stack) });
+      throw serverError({ status: Status.INTERNAL, reason: "INTERNAL", message: `${call.method.path} failed; see the router's log` });
+    }
+  };
+}

@@ -1,0 +1,142 @@
+import type { AdapterRef } from "@polygraft/api";
+import { prepareFleet } from "@polygraft/placement";
+import type { PlacementFleet } from "@polygraft/placement";
+import { Status } from "nice-grpc";
+import type { Catalog } from "../catalog/catalog.js";
+import { invalidField } from "../failure.js";
+import type { Failure } from "../failure.js";
+import type { Fleet } from "../fleet/fleet.js";
+import type { FleetMember } from "../fleet/member.js";
+
+/** Workers that could serve a request, ready for placement. */
+export interface CandidateSet {
+  readonly fleet: PlacementFleet;
+  /** Workers that have the adapter on the device. */
+  readonly resident: ReadonlySet<string>;
+  /** Rank of the adapter, as far as is known. */
+  readonly rankUnits: number;
+}
+
+/** The holders of an adapter, prepared for one list of members. */
+interface PreparedHolders {
+  readonly members: readonly FleetMember[];
+  readonly fleets: ReadonlyMap<string, PlacementFleet>;
+}
+
+const nobody: ReadonlySet<string> = new Set();
+
+/**
+ * Finds the workers that could serve a request: those of its base model that have announced its adapter. If none has,
+ * or if the adapter names a source that any worker could fetch ("hf://…"), all workers of the model.
+ *
+ * Prepared sets are kept until the workers, or the adapter's holders, change: a decision builds nothing.
+ */
+export class Candidates {
+  readonly #fleet: Fleet;
+  readonly #catalog: Catalog;
+  /** Keyed by the list of members, which is a new one after each change. */
+  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, PlacementFleet>>();
+  /** Keyed by the set of holders, likewise. */
+  readonly #byHolders = new WeakMap<ReadonlySet<string>, PreparedHolders>();
+
+  constructor(fleet: Fleet, catalog: Catalog) {
+    this.#fleet = fleet;
+    this.#catalog = catalog;
+  }
+
+  /** The candidates for a model ("": whatever the fleet serves) and an adapter, or why there are none. */
+  find(model: string, adapter: AdapterRef | undefined): CandidateSet | Failure {
+    const { members } = this.#fleet.view;
+    const models = this.#models(members);
+    if (models.size === 0) return noWorker("no worker has joined this router yet");
+    const entry = adapter === undefined ? undefined : this.#catalog.get(adapter.id);
+    const name = model === "" ? onlyModel(models, members, entry?.holders ?? nobody) : model;
+    if (typeof name !== "string") return name;
+    const all = models.get(name);
+    if (all === undefined) return modelNotFound(name, models);
+    if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0 };
+    const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, members);
+    return { fleet: announced ?? all, resident: entry.resident, rankUnits: entry.rank };
+  }
+
+  /** The member of that name, whatever it serves. */
+  member(name: string): FleetMember | undefined {
+    return this.#fleet.member(name);
+  }
+
+  #models(members: readonly FleetMember[]): ReadonlyMap<string, PlacementFleet> {
+    let models = this.#byModel.get(members);
+    if (models === undefined) {
+      models = group(members);
+      this.#byModel.set(members, models);
+    }
+    return models;
+  }
+
+  #announced(
+    holders: ReadonlySet<string>,
+    model: string,
+    members: readonly FleetMember[],
+  ): PlacementFleet | undefined {
+    let kept = this.#byHolders.get(holders);
+    if (kept?.members !== members) {
+      kept = { members, fleets: group(members.filter((member) => holders.has(member.name))) };
+      this.#byHolders.set(holders, kept);
+    }
+    return kept.fleets.get(model);
+  }
+}
+
+/** Workers that could not be found, now. */
+export function noWorker(message: string, metadata?: Readonly<Record<string, string>>): Failure {
+  const failure: Failure = { status: Status.UNAVAILABLE, reason: "NO_WORKER", message, retryAfterMillis: 1000 };
+  return metadata === undefined ? failure : { ...failure, metadata };
+}
+
+function group(members: readonly FleetMember[]): Map<string, PlacementFleet> {
+  const models = new Map<string, FleetMember[]>();
+  for (const member of members) {
+    const model = member.hello.model?.name ?? "";
+    models.set(model, [...(models.get(model) ?? []), member]);
+  }
+  return new Map([...models].map(([model, served]) => [model, liveFleet(served)]));
+}
+
+/** A prepared fleet whose total follows the loads of its members. */
+function liveFleet(members: readonly FleetMember[]): PlacementFleet {
+  const prepared = prepareFleet(members);
+  return {
+    ...prepared,
+    get totalTokens() {
+      let total = 0;
+      for (const member of members) if (!member.draining) total += member.inFlightTokens;
+      return total;
+    },
+  };
+}
+
+/** The model that a request without a model name means. */
+function onlyModel(
+  models: ReadonlyMap<string, PlacementFleet>,
+  members: readonly FleetMember[],
+  holders: ReadonlySet<string>,
+): string | Failure {
+  const [first = ""] = models.keys();
+  if (models.size === 1) return first;
+  const served = members.filter(({ name }) => holders.has(name)).map(({ hello }) => hello.model?.name ?? "");
+  const [announced] = new Set(served);
+  if (announced !== undefined && served.every((name) => name === announced)) return announced;
+  return invalidField("model", `the fleet serves several base models; name one of: ${list(models)}`);
+}
+
+function modelNotFound(name: string, models: ReadonlyMap<string, unknown>): Failure {
+  return {
+    status: Status.NOT_FOUND,
+    reason: "MODEL_NOT_FOUND",
+    message: `no worker serves a base model named ${JSON.stringify(name.slice(0, 128))}; there is: ${list(models)}`,
+  };
+}
+
+function list(models: ReadonlyMap<string, unknown>): string {
+  return [...models.keys()].sort().slice(0, 16).join(", ");
+}

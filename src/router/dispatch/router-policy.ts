@@ -1,0 +1,118 @@
+import { randomUUID } from "node:crypto";
+import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
+import { Status } from "nice-grpc";
+import { HealthDefinition } from "nice-grpc-server-health";
+import type { ApiKeys } from "../admission/api-keys.js";
+import type { StreamLimit } from "../admission/stream-limit.js";
+import type { Failure } from "../failure.js";
+import { single } from "../relay/headers.js";
+import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target } from "../relay/relay.js";
+import type { Candidates } from "./candidates.js";
+import { GenerateRoute } from "./generate-route.js";
+import { checkRequestHead, readRequestHead, requestIdField } from "./request-head.js";
+import { RequestSpan } from "./request-span.js";
+
+/** What the policy decides with. */
+export interface RouterPolicyParts {
+  readonly candidates: Candidates;
+  /** The router's own services. */
+  readonly control: Target;
+  /** Bounds generations. */
+  readonly streams: StreamLimit;
+  /** Absent: everybody is welcome. */
+  readonly apiKeys?: ApiKeys;
+}
+
+const generatePath = `/${InferenceServiceDefinition.fullName}/${InferenceServiceDefinition.methods.generate.name}`;
+
+/** Service of the reflection protocol, which comes without a typed name. */
+export const reflectionService = "grpc.reflection.v1.ServerReflection";
+
+/** Services that tell nothing worth guarding, and that probes and tools call without a key. */
+const openServices = new Set<string>([HealthDefinition.fullName, reflectionService]);
+
+/** Services that the router itself answers. */
+const ownServices = new Set<string>([
+  ...openServices,
+  AdapterServiceDefinition.fullName,
+  FleetServiceDefinition.fullName,
+]);
+
+/** First byte of a `GenerateResponse` whose event is `accepted`: field 1, length-delimited. */
+const acceptedTag = 0x0a;
+
+/** The router's answer to where a call goes: generations to workers, everything else to its own services. */
+export class RouterPolicy implements CallPolicy {
+  readonly #parts: RouterPolicyParts;
+  #draining = false;
+
+  constructor(parts: RouterPolicyParts) {
+    this.#parts = parts;
+  }
+
+  /** Refuses new calls from now on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  receive(call: CallHead): Reception {
+    const service = call.path.slice(1, call.path.lastIndexOf("/"));
+    const { apiKeys, control } = this.#parts;
+    if (!openServices.has(service)) {
+      const failure = this.#draining ? draining : apiKeys?.refuse(single(call.headers, "authorization"));
+      if (failure !== undefined) return { kind: "refuse", failure };
+    }
+    if (call.path === generatePath) return this.#generate(call);
+    if (ownServices.has(service)) return { kind: "pass", target: control };
+    return { kind: "refuse", failure: unknownMethod(call.path) };
+  }
+
+  #generate(call: CallHead): Reception {
+    const failure = this.#parts.streams.enter();
+    if (failure !== undefined) return { kind: "refuse", failure };
+    return new GenerateDispatch(call, this.#parts);
+  }
+}
+
+/** One generation on its way through the router. */
+class GenerateDispatch implements Dispatch {
+  readonly kind = "dispatch";
+  readonly preambleTag = acceptedTag;
+  readonly #parts: RouterPolicyParts;
+  readonly #span: RequestSpan;
+  #route: GenerateRoute | undefined;
+
+  constructor(call: CallHead, parts: RouterPolicyParts) {
+    this.#parts = parts;
+    this.#span = new RequestSpan(call.headers);
+  }
+
+  route(message: Buffer): Route | Failure {
+    const head = readRequestHead(message);
+    const failure = checkRequestHead(head);
+    if (failure !== undefined) return failure;
+    const requestId = head.requestId === "" ? randomUUID() : head.requestId;
+    this.#span.describe(head, requestId);
+    const appended = head.requestId === "" ? requestIdField(requestId) : new Uint8Array();
+    const sent = { appended, headers: this.#span.headers() };
+    this.#route = new GenerateRoute({ ...head, requestId }, this.#parts.candidates, sent);
+    return this.#route;
+  }
+
+  ended(outcome: Outcome): void {
+    this.#route?.release();
+    this.#parts.streams.leave();
+    this.#span.end(outcome, this.#route?.tried ?? []);
+  }
+}
+
+/** What callers and workers of a router that shuts down are told. */
+export const draining: Failure = {
+  status: Status.UNAVAILABLE,
+  reason: "DRAINING",
+  message: "the router is shutting down; another one will serve a retry",
+};
+
+function unknownMethod(path: string): Failure {
+  return { status: Status.UNIMPLEMENTED, message: `there is no method ${path.slice(0, 256)}` };
+}

@@ -1,0 +1,71 @@
+import { hostname } from "node:os";
+import { jsonLog } from "./log.js";
+import type { Log } from "./log.js";
+import { systemTimers } from "./timers.js";
+import type { Timers } from "./timers.js";
+import { defaultRelayOptions } from "./relay/http2-relay.js";
+import type { RelayOptions } from "./relay/http2-relay.js";
+
+/** How a router runs. */
+export interface RouterOptions {
+  /** Where to listen, as "host:port"; port 0 takes a free one. Default: "127.0.0.1:50051". */
+  readonly listen?: string;
+  /** Name of the router, which workers see. Default: the host's name. */
+  readonly name?: string;
+  /** File with one API key a line. Callers and workers must send one of them. Default: everybody is welcome. */
+  readonly apiKeysFile?: string;
+  /** Most generations at once; what is more is refused with RESOURCE_EXHAUSTED. Default: 4096. */
+  readonly maxStreams?: number;
+  /** How long running streams may go on after the router was told to stop, in seconds. Default: 30. */
+  readonly drainSeconds?: number;
+  /** Longest silence between load samples that workers are told to keep, in milliseconds. Default: 1000. */
+  readonly heartbeatMillis?: number;
+  /** Silence after which a worker is suspected, in milliseconds. Default: three heartbeats. */
+  readonly suspectAfterMillis?: number;
+  /** Silence after which a worker is gone, in milliseconds. Default: fifteen heartbeats. */
+  readonly goneAfterMillis?: number;
+  /** Limits of the relay that differ from `defaultRelayOptions`. */
+  readonly relay?: Partial<RelayOptions>;
+  /** Default: JSON lines on standard error. */
+  readonly log?: Log;
+  /** Default: the real time. Tests move it by hand. */
+  readonly timers?: Timers;
+}
+
+/** Options with their defaults filled in. */
+export type ResolvedRouterOptions = Required<Omit<RouterOptions, "apiKeysFile" | "relay">> & {
+  readonly apiKeysFile: string | undefined;
+  readonly relay: RelayOptions;
+};
+
+/**
+ * Fills in the defaults.
+ *
+ * @throws RangeError if a number is out of its range.
+ */
+export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
+  const heartbeatMillis = options.heartbeatMillis ?? 1000;
+  const resolved = {
+    listen: options.listen ?? "127.0.0.1:50051",
+    name: options.name ?? hostname(),
+    apiKeysFile: options.apiKeysFile,
+    maxStreams: options.maxStreams ?? 4096,
+    drainSeconds: options.drainSeconds ?? 30,
+    heartbeatMillis,
+    suspectAfterMillis: options.suspectAfterMillis ?? 3 * heartbeatMillis,
+    goneAfterMillis: options.goneAfterMillis ?? 15 * heartbeatMillis,
+    relay: { ...defaultRelayOptions, ...options.relay },
+    log: options.log ?? jsonLog((line) => process.stderr.write(line)),
+    timers: options.timers ?? systemTimers,
+  };
+  positive("maxStreams", resolved.maxStreams);
+  positive("heartbeatMillis", heartbeatMillis);
+  positive("suspectAfterMillis", resolved.suspectAfterMillis);
+  positive("goneAfterMillis", resolved.goneAfterMillis);
+  if (!(resolved.drainSeconds >= 0)) throw new RangeError(`drainSeconds must not be below 0, is ${resolved.drainSeconds}`);
+  return resolved;
+}
+
+function positive(name: string, value: number): void {
+  if (!(value > 0)) throw new RangeError(`${name} must be above 0, is ${value}`);
+}

@@ -1,0 +1,114 @@
+import { ApiKeys } from "./admission/api-keys.js";
+import { StreamLimit } from "./admission/stream-limit.js";
+import { RouterAdapterService } from "./control/adapter-service.js";
+import { Catalog } from "./catalog/catalog.js";
+import { WorkerClients } from "./control/worker-clients.js";
+import { startControlServer } from "./control/control-server.js";
+import { RouterHealth } from "./control/health.js";
+import { Candidates } from "./dispatch/candidates.js";
+import { draining, RouterPolicy } from "./dispatch/router-policy.js";
+import { Fleet } from "./fleet/fleet.js";
+import { serveJoin } from "./fleet/join.js";
+import { watchFleet } from "./fleet/watch.js";
+import { formatAddress, splitAddress } from "./relay/address.js";
+import { Http2Relay } from "./relay/http2-relay.js";
+import { resolveOptions } from "./options.js";
+import type { ResolvedRouterOptions, RouterOptions } from "./options.js";
+import type { Timers } from "./timers.js";
+
+/** A router that runs. */
+export interface Router {
+  /** Where it listens, as "host:port". */
+  readonly address: string;
+  /** The workers that have joined. */
+  readonly fleet: Fleet;
+  /** Accepts nothing new, lets running streams end for as long as `drainSeconds` allows, then closes. */
+  drain(): Promise<void>;
+  /** Ends everything now. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a router.
+ *
+ * @throws if the address is taken, an option is out of its range, or the file of API keys cannot be read.
+ */
+export async function startRouter(options: RouterOptions = {}): Promise<Router> {
+  const resolved = resolveOptions(options);
+  const { timers, log } = resolved;
+  const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
+  const fleet = new Fleet();
+  const catalog = new Catalog();
+  const candidates = new Candidates(fleet, catalog);
+  const health = new RouterHealth(fleet);
+  const workers = new WorkerClients();
+  const adapters = new RouterAdapterService({ catalog, candidates, workers });
+  const control = await startControlServer(
+    {
+      adapters,
+      health: health.state,
+      fleet: {
+        join: (requests, context) =>
+          serveJoin(requests, context, fleet, { router: resolved.name, heartbeatMillis: resolved.heartbeatMillis }, timers, log),
+        watchFleet: (request, context) => watchFleet(request, context.signal, fleet, timers),
+      },
+    },
+    log,
+  );
+  const streams = new StreamLimit(resolved.maxStreams);
+  const parts = { candidates, streams, control: { name: "router", address: control.address } };
+  const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
+  const relay = new Http2Relay(policy, resolved.relay, timers);
+
+  fleet.listen(catalog);
+  fleet.listen(health);
+  fleet.listen({
+    left({ hello }) {
+      relay.forget(hello.address);
+      workers.forget(hello.address);
+    },
+  });
+  const stopSweeping = sweepRegularly(fleet, resolved, timers);
+
+  async function close(): Promise<void> {
+    stopSweeping();
+    workers.close();
+    await relay.close();
+    await control.close();
+  }
+
+  const { host, port } = splitAddress(resolved.listen);
+  let address: string;
+  try {
+    const bound = await relay.listen(host, port);
+    address = formatAddress(bound.host, bound.port);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    address,
+    fleet,
+    close,
+    async drain() {
+      health.stop();
+      policy.drain();
+      fleet.expelAll(draining);
+      await relay.drain(resolved.drainSeconds * 1000);
+      await close();
+    },
+  };
+}
+
+/** Judges the silence of workers, twice a heartbeat. */
+function sweepRegularly(fleet: Fleet, options: ResolvedRouterOptions, timers: Timers): () => void {
+  let cancel = () => {};
+  const next = () => {
+    cancel = timers.after(options.heartbeatMillis / 2, () => {
+      fleet.sweep(timers.now(), options);
+      next();
+    });
+  };
+  next();
+  return () => cancel();
+}

@@ -1,0 +1,190 @@
+import { connect, createServer as createTcpServer } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
+import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, LoadSample } from "@polygraft/api";
+import { createChannel, createClient, createServer, Metadata } from "nice-grpc";
+import type { CallContext } from "nice-grpc";
+import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
+import { Outbox } from "../../src/router/fleet/outbox.js";
+import type { Script } from "./scripted-service.js";
+
+/** Who a scripted worker is and what it does. */
+export interface ScriptedWorkerOptions {
+  /** Address of the router that it joins. */
+  readonly router: string;
+  readonly name: string;
+  /** Default: "tiny". */
+  readonly model?: string;
+  /** What it announces. Default: nothing. */
+  readonly adapters?: readonly Adapter[];
+  /** What it answers to `Generate`. */
+  readonly script: Script;
+  /** What it answers to `AdapterService`. Default: UNIMPLEMENTED. */
+  readonly adapterService?: AdapterServiceImplementation;
+  readonly apiKey?: string;
+  /** Default: "epoch". */
+  readonly epoch?: string;
+  /** Another address to announce, such as one where nobody listens. */
+  readonly address?: string;
+}
+
+/** A `Generate` call that a scripted worker has received. */
+export interface ReceivedCall {
+  readonly request: GenerateRequest;
+  readonly context: CallContext;
+}
+
+/** A real worker process in all but the engine: it serves, joins a router, and plays a script. */
+export interface ScriptedWorker extends AsyncDisposable {
+  readonly name: string;
+  readonly address: string;
+  /** Calls received so far. */
+  readonly calls: readonly ReceivedCall[];
+  /** Resolves when that many calls have been received. */
+  received(count: number): Promise<void>;
+  /** Says how busy it is. */
+  load(sample: Partial<LoadSample>): void;
+  /** Says anything to the router; the sequence number is filled in. */
+  say(message: NonNullable<JoinRequest["message"]>): void;
+  /** Resolves when the router has ended its stream, with the error if it was one. */
+  readonly expelled: Promise<Error | undefined>;
+  /** Cuts all connections that serve calls, without a goodbye. The worker stays in the fleet. */
+  cut(): void;
+  /** Lets no byte through any more, in either direction, and closes nothing: a machine that vanished. */
+  freeze(): void;
+  /** Ends its stream to the router. */
+  leave(): void;
+}
+
+/** Starts a scripted worker. It has said its greeting and its snapshot, but the router may not have read them yet. */
+export async function startScriptedWorker(options: ScriptedWorkerOptions): Promise<ScriptedWorker> {
+  const calls: ReceivedCall[] = [];
+  const waiting: { readonly count: number; readonly resolve: () => void }[] = [];
+  const server = createServer().use(errorDetailsServerMiddleware);
+  server.add(InferenceServiceDefinition, {
+    generate(request, context) {
+      calls.push({ request, context });
+      for (const { count, resolve } of waiting) if (calls.length >= count) resolve();
+      return options.script(request, context);
+    },
+  });
+  if (options.adapterService !== undefined) server.add(AdapterServiceDefinition, options.adapterService);
+  const port = await server.listen("127.0.0.1:0");
+  const wire = await startWire(port);
+
+  const outbox = new Outbox<JoinRequest>(100_000);
+  let sequence = 0n;
+  const say = (message: NonNullable<JoinRequest["message"]>) => {
+    sequence += 1n;
+    outbox.push({ sequence, message });
+  };
+  const address = options.address ?? wire.address;
+  say({ $case: "hello", value: hello(options, address) });
+  const adapters = [...(options.adapters ?? [])];
+  say({ $case: "residency", value: { snapshot: true, complete: true, adapters, removedIds: [] } });
+  const channel = createChannel(options.router);
+  const metadata = Metadata(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` });
+  const leaving = new AbortController();
+  const responses = createClient(FleetServiceDefinition, channel).join(outbox, { metadata, signal: leaving.signal });
+  const expelled = drain(responses);
+  let samples = 0n;
+
+  return {
+    name: options.name,
+    address,
+    calls,
+    expelled,
+    say,
+    received(count) {
+      if (calls.length >= count) return Promise.resolve();
+      return new Promise((resolve) => waiting.push({ count, resolve }));
+    },
+    load(sample) {
+      samples += 1n;
+      say({ $case: "load", value: { number: samples, ageMicros: 0, ...sample } });
+    },
+    cut: wire.cut,
+    freeze: wire.freeze,
+    leave: () => outbox.close(),
+    async [Symbol.asyncDispose]() {
+      leaving.abort();
+      wire.close();
+      server.forceShutdown();
+      await expelled;
+      channel.close();
+    },
+  };
+}
+
+/** An adapter as a worker announces it. */
+export function announcedAdapter(id: string, more: { tier?: Tier; revision?: string; digest?: string } = {}): Adapter {
+  const { tier = Tier.DISK, revision = "", digest = `sha256:${id}` } = more;
+  return {
+    identity: { id, revision, digest },
+    baseModel: "tiny",
+    rank: 8,
+    targetModules: ["q_proj"],
+    bytes: 4096n,
+    source: "",
+    residency: [{ worker: "", tier, pinned: false, references: 0, loadMicros: 0 }],
+    error: "",
+  };
+}
+
+function hello(options: ScriptedWorkerOptions, address: string) {
+  const name = options.model ?? "tiny";
+  return {
+    name: options.name,
+    epoch: options.epoch ?? "epoch",
+    address,
+    zone: "",
+    model: { name, digest: "", contextLength: 512, vocabularySize: 320, weights: "w4-g32", device: "cpu" },
+    capacity: undefined,
+    version: "0",
+  };
+}
+
+async function drain(responses: AsyncIterable<unknown>): Promise<Error | undefined> {
+  try {
+    for await (const _ of responses);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** A pair of wires to a port that can be cut or frozen. */
+async function startWire(port: number) {
+  const sockets = new Set<Socket>();
+  let frozen = false;
+  const server = createTcpServer((near) => {
+    const far = connect({ host: "127.0.0.1", port });
+    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
+      sockets.add(from);
+      from.setNoDelay(true);
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        if (!frozen) to.destroy();
+      });
+      from.on("data", (chunk: Buffer) => {
+        if (frozen) return;
+        if (!to.write(chunk)) from.pause();
+      });
+      to.on("drain", () => from.resume());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut,
+    freeze: () => (frozen = true),
+    close() {
+      cut();
+      server.close();
+    },
+  };
+}
