@@ -94,7 +94,7 @@ function readPushback(metadata: Metadata): number | undefined {
 
 function describe(failure: GrpcFailure, status: StatusName, reason: string | undefined, context: CallContext): string {
   if (reason === undefined && failure.code === StatusCode.UNAVAILABLE) {
-    return `cannot reach a polygraft server at ${context.address}: ${failure.details}`;
+    return `cannot reach a polygraft server at ${context.address}: ${failure.details.replace(/\.? Resolution note:\s*$/, "")}`;
   }
   if (reason === undefined && failure.code === StatusCode.DEADLINE_EXCEEDED) {
     return `the deadline passed before the call was done (${failure.details})`;

@@ -1,5 +1,5 @@
 import { FleetServiceDefinition, WorkerState as ProtoState } from "@polygraft/api";
-import type { FleetWorker as ProtoWorker, LoadSample, WatchFleetResponse } from "@polygraft/api";
+import type { FleetWorker as ProtoWorker, LoadSample, ModelInfo, WatchFleetResponse } from "@polygraft/api";
 import { fromProto } from "./adapters.js";
 import type { Adapter } from "./adapters.js";
 import type { Calls } from "./calls.js";
@@ -20,8 +20,8 @@ export interface FleetWorker {
   /** "host:port" */
   readonly address: string;
   readonly state: WorkerState;
-  /** The base model it serves. */
-  readonly model: string;
+  /** The base model it serves. Absent if it did not say. */
+  readonly model: ModelInfo | undefined;
   /** Failure domain. Empty: none. */
   readonly zone: string;
   /** Version of polygraft. */
@@ -86,7 +86,7 @@ function fromProtoWorker({ hello, state, load, adapters }: ProtoWorker): FleetWo
     name: hello?.name ?? "",
     address: hello?.address ?? "",
     state: states[state] ?? "unknown",
-    model: hello?.model?.name ?? "",
+    model: hello?.model,
     zone: hello?.zone ?? "",
     version: hello?.version ?? "",
     load,

@@ -28,6 +28,7 @@ export type {
   Stopping,
 } from "./request.js";
 export type { CallOptions, GenerateOptions, PolygraftOptions, TlsOptions } from "./options.js";
+export type { LoadSample, ModelInfo } from "@polygraft/api";
 export type { RetryOptions } from "./retry.js";
 export { PolygraftError, clientErrorCodes } from "./error.js";
 export type {

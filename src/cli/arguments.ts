@@ -1,0 +1,59 @@
+import { InvalidArgumentError, Option } from "commander";
+
+/** Parses an integer within a range. */
+export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^-?\d+$/.test(text) || value < least || value > most) {
+      const range = most === Number.MAX_SAFE_INTEGER ? `of ${least} or more` : `from ${least} to ${most}`;
+      throw new InvalidArgumentError(`It must be an integer ${range}.`);
+    }
+    return value;
+  };
+}
+
+/** Parses a number within a range. */
+export function decimal(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !(value >= least && value <= most)) {
+      throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+/** Parses an unsigned integer of 64 bits. */
+export function seed(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 1n << 64n) {
+    throw new InvalidArgumentError("It must be an integer from 0 to 18446744073709551615.");
+  }
+  return BigInt(text);
+}
+
+/** Parses "host:port". Port 0 means a free one. */
+export function hostPort(text: string): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s/]+):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[2]) > 65_535) {
+    throw new InvalidArgumentError('It must be "host:port", such as 127.0.0.1:50051. Port 0 takes a free one.');
+  }
+  return text;
+}
+
+/** Parses a comma-separated list of integers. */
+export function integers(least: number, most: number): (text: string) => number[] {
+  const parse = integer(least, most);
+  return (text) => text.split(",").map((part) => parse(part.trim()));
+}
+
+/** Collects an option that may be given several times. */
+export function repeated<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => T[] {
+  return (text, previous) => [...(previous ?? []), parse(text)];
+}
+
+/** The server that a client command talks to. */
+export function routerOption(): Option {
+  return new Option("-r, --router <host:port>", "router or worker to talk to")
+    .env("POLYGRAFT_ADDRESS")
+    .default("127.0.0.1:50051");
+}

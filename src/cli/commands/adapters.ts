@@ -1,0 +1,54 @@
+import { Polygraft } from "@polygraft/client";
+import type { Adapter } from "@polygraft/client";
+import { Command } from "commander";
+import { routerOption } from "../arguments.js";
+import { interruptible } from "../interrupt.js";
+import { Stdout } from "../output/stdout.js";
+import { formatTable } from "../output/table.js";
+import type { Column } from "../output/table.js";
+
+/** `polygraft adapters`: which there are, and where. */
+export function adaptersCommand(): Command {
+  return new Command("adapters")
+    .summary("list adapters and where they are")
+    .description("Lists the adapters that the fleet knows, and the workers that hold them.")
+    .argument("[prefix]", "only names that begin with this", "")
+    .addOption(routerOption())
+    .option("--json", "print one JSON object a line")
+    .addHelpText("after", "\nExamples:\n  polygraft adapters\n  polygraft adapters acme/ --json | jq -r .identity.id")
+    .action(adapters);
+}
+
+async function adapters(prefix: string, options: { readonly router: string; readonly json?: boolean }): Promise<void> {
+  await using client = new Polygraft({ address: options.router });
+  await interruptible(async (signal) => {
+    const output = new Stdout();
+    const found: Adapter[] = [];
+    for await (const adapter of client.adapters.list({ prefix, signal })) {
+      if (options.json === true) await output.write(toJson(adapter));
+      else found.push(adapter);
+    }
+    if (options.json === true) return;
+    const nothing = prefix === "" ? "There are no adapters. Give workers a folder of them with --adapters DIR.\n" : "";
+    await output.write(found.length === 0 ? nothing : formatTable(columns, found));
+  });
+}
+
+const columns: readonly Column<Adapter>[] = [
+  { title: "adapter", cell: ({ identity }) => identity.id },
+  { title: "revision", cell: ({ identity }) => identity.revision || "-" },
+  { title: "rank", cell: ({ rank }) => (rank === 0 ? "-" : String(rank)), align: "right" },
+  { title: "changes", cell: ({ targetModules }) => targetModules.map((name) => name.replace("_proj", "")).join(",") || "-" },
+  { title: "size", cell: ({ bytes }) => (bytes === 0n ? "-" : `${(Number(bytes) / 2 ** 20).toFixed(1)} MiB`), align: "right" },
+  { title: "digest", cell: ({ identity }) => identity.digest.slice(0, 15) || "-" },
+  { title: "where", cell: whereabouts },
+];
+
+function whereabouts({ error, residency }: Adapter): string {
+  if (error !== undefined) return `cannot be served: ${error}`;
+  return residency.map(({ worker, tier, pinned }) => `${worker}:${tier ?? "?"}${pinned ? " (pinned)" : ""}`).join(" ") || "source";
+}
+
+function toJson(adapter: Adapter): string {
+  return JSON.stringify(adapter, (_, value: unknown) => (typeof value === "bigint" ? Number(value) : value)) + "\n";
+}

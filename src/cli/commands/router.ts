@@ -1,0 +1,34 @@
+import { Command } from "commander";
+import { decimal, hostPort, integer } from "../arguments.js";
+import { serveUntilStopped } from "../fleet/serve-until-stopped.js";
+
+interface RouterCommandOptions {
+  readonly listen: string;
+  readonly name?: string;
+  readonly apiKeys?: string;
+  readonly maxStreams: number;
+  readonly drainSeconds: number;
+}
+
+/** `polygraft router`: one router process. */
+export function routerCommand(): Command {
+  return new Command("router")
+    .summary("run a router")
+    .description(
+      "Runs a router until Ctrl-C or SIGTERM. Workers join it; clients call it. It prints `listening on HOST:PORT` when it\n" +
+        "accepts calls, and its log on standard error, one JSON object a line.",
+    )
+    .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:50051")
+    .option("--name <name>", "name that workers see (default: the host's name)")
+    .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
+    .option("--max-streams <n>", "most generations at once; what is more is refused", integer(1), 4096)
+    .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)
+    .addHelpText("after", "\nExamples:\n  polygraft router\n  polygraft router --listen 0.0.0.0:50051 --api-keys ./keys.txt")
+    .action(router);
+}
+
+async function router({ apiKeys, ...options }: RouterCommandOptions): Promise<void> {
+  // Loaded here, because the other commands start faster without it.
+  const { runRouter } = await import("@polygraft/router");
+  await serveUntilStopped((signal) => runRouter({ ...options, ...(apiKeys === undefined ? {} : { apiKeysFile: apiKeys }) }, signal));
+}

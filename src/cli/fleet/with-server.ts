@@ -1,0 +1,40 @@
+import { Polygraft } from "@polygraft/client";
+import { Option } from "commander";
+import type { Command } from "commander";
+import { hostPort } from "../arguments.js";
+import { UsageError } from "../exit.js";
+import { prefixed } from "../output/prefixed.js";
+import { LocalFleet } from "./local-fleet.js";
+
+/** Options of a command that either talks to a running server or starts one for itself. */
+export interface ServerOptions {
+  readonly router?: string;
+  readonly model?: string;
+  readonly adapters?: string;
+}
+
+/** Adds these options to a command. */
+export function addServerOptions(command: Command): Command {
+  return command
+    .addOption(new Option("-r, --router <host:port>", "use a running router or worker").argParser(hostPort).conflicts("model"))
+    .option("-m, --model <dir>", "start a router and a worker on this base model, and stop them at the end")
+    .option("--adapters <dir>", "with --model: every PEFT folder below it is an adapter");
+}
+
+/** Runs something with a client of the server that the options name; a server of our own is stopped afterwards. */
+export async function withServer<T>(
+  options: ServerOptions,
+  signal: AbortSignal,
+  run: (client: Polygraft) => Promise<T>,
+): Promise<T> {
+  if (options.model === undefined) {
+    if (options.adapters !== undefined) throw new UsageError("--adapters needs --model: a running server has its adapters already");
+    await using client = new Polygraft(options.router === undefined ? {} : { address: options.router });
+    return await run(client);
+  }
+  const { model, adapters } = options;
+  const onLog = (source: string, text: string): void => void process.stderr.write(prefixed(source, text));
+  await using fleet = await LocalFleet.start({ model, adapters, onLog, signal });
+  await using client = new Polygraft({ address: fleet.address });
+  return await Promise.race([run(client), fleet.failed]);
+}
