@@ -4,7 +4,7 @@ import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details"
 import { afterEach, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
 import { runCli, startCli } from "../support/run-cli.js";
-import { accepted, delta, finished, serveScript } from "../support/scripted-service.js";
+import { accepted, delta, finished, refusal, serveScript } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
 
 const cleanups: (() => void)[] = [];
@@ -90,9 +90,7 @@ test.for([
   [4, "what it cannot do now", new ServerError(Status.UNAVAILABLE, "draining")],
   [1, "a bug", new ServerError(Status.INTERNAL, "oops")],
 ] as const)("exit code %i says: %s", async ([code, , error]) => {
-  const address = await serve(async function* () {
-    throw error;
-  });
+  const address = await serve(refusal(error));
   const result = await runCli(["generate", "--router", address, "hi"]);
   expect(result.code).toBe(code);
   expect(result.stdout).toBe("");
@@ -101,13 +99,11 @@ test.for([
 
 test("a refused field is named with its limit", async () => {
   const violation = { field: "sampling.temperature", description: "must be from 0 to 10, is 10.5" };
-  const address = await serve(async function* () {
-    const info = ErrorInfo.fromPartial({ reason: "INVALID_FIELD", domain: "polygraft" });
-    throw new RichServerError(Status.INVALID_ARGUMENT, "the request is invalid", [
-      info,
-      BadRequest.fromPartial({ fieldViolations: [violation] }),
-    ]);
-  });
+  const details = [
+    ErrorInfo.fromPartial({ reason: "INVALID_FIELD", domain: "polygraft" }),
+    BadRequest.fromPartial({ fieldViolations: [violation] }),
+  ];
+  const address = await serve(refusal(new RichServerError(Status.INVALID_ARGUMENT, "the request is invalid", details)));
   const { code, stderr } = await runCli(["generate", "--router", address, "hi"]);
   expect(code).toBe(3);
   expect(stderr).toContain("sampling.temperature: must be from 0 to 10, is 10.5");

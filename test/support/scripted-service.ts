@@ -37,6 +37,14 @@ export async function serve<Service extends CompatServiceDefinition>(
   return { address: `127.0.0.1:${port}`, close: () => server.forceShutdown() };
 }
 
+/** A script that fails at once. */
+export function refusal(error: Error): Script {
+  return async function* () {
+    yield* [];
+    throw error;
+  };
+}
+
 /** A usual first event. */
 export function accepted(requestId: string): Message {
   const accepted = { requestId, worker: "worker-1", model: "tiny", promptTokens: 3, seed: 7n };
