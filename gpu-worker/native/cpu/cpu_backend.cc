@@ -1,0 +1,280 @@
+#include "cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/isa.h"
+#include "model/error.h"
+
+namespace polygraft {
+namespace {
+
+const CpuModel& cpu_model(const DeviceModel& model) { return static_cast<const CpuModel&>(model); }
+
+struct CpuBuffer : DeviceBuffer {
+  explicit CpuBuffer(size_t floats) : memory(floats * sizeof(float)) {}
+  float* data() override { return memory.as<float>(); }
+  AlignedBuffer memory;
+};
+
+// Items a ticket, so that it has about `target` of work where one item has `work`, and threads still share.
+uint32_t ticket_items(uint64_t work, uint64_t target, uint32_t items, uint32_t threads) {
+  const uint64_t by_work = std::max<uint64_t>(1, target / std::max<uint64_t>(1, work));
+  const uint64_t by_share = std::max<uint64_t>(1, items / (4 * threads));
+  return static_cast<uint32_t>(std::min(by_work, by_share));
+}
+uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
+
+constexpr uint64_t kRowTicket = 16'384;        // floats of a ticket of a row op: about 5 microseconds
+constexpr uint32_t kRopeRows = 16;             // rows of a ticket of rotary embedding
+constexpr uint64_t kLinearTicket = 1'000'000;  // multiply-adds of a ticket of a linear: about 10 microseconds
+
+}  // namespace
+
+std::unique_ptr<Backend> create_cpu_backend(const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(options);
+}
+
+CpuBackend::CpuBackend(const BackendOptions& options)
+    : kernels_(choose_kernels(options.isa)),
+      int8_(options.activations == PG_ACTIVATIONS_INT8),
+      kv_f32_(options.kv_f32),
+      pool_(options.threads) {}
+
+std::unique_ptr<DeviceModel> CpuBackend::upload_model(const ModelConfig& config, ModelWeights weights,
+                                                      const std::function<void(uint64_t, uint64_t)>& progress) {
+  if (config.head_dim % 2 != 0 || config.head_dim == 0 || config.head_dim > kMaxHeadDim)
+    throw Error(PG_UNIMPLEMENTED, "head_dim",
+                "head_dim " + std::to_string(config.head_dim) + " is not served; it must be even and at most 256");
+  return std::make_unique<CpuModel>(config, std::move(weights), pool_, progress);
+}
+
+std::unique_ptr<DeviceAdapter> CpuBackend::upload_adapter(const ModelConfig& config, const AdapterWeights& adapter) {
+  return std::make_unique<CpuAdapter>(config, adapter);
+}
+uint64_t CpuBackend::adapter_bytes(const ModelConfig& config, const AdapterWeights& adapter) const {
+  return packed_adapter_bytes(config, adapter);
+}
+uint64_t CpuBackend::kv_block_bytes(const ModelConfig& config) const {
+  const KvLayout layout(config, kv_f32_);
+  return static_cast<uint64_t>(layout.block_bytes()) * layout.layers;
+}
+std::unique_ptr<KvPool> CpuBackend::create_kv_pool(const ModelConfig& config, uint32_t blocks) {
+  return std::make_unique<CpuKvPool>(config, kv_f32_, blocks);
+}
+std::unique_ptr<DeviceBuffer> CpuBackend::create_buffer(size_t floats) { return std::make_unique<CpuBuffer>(floats); }
+
+void CpuBackend::embed(const DeviceModel& model, const StepBatch& batch, float* y) {
+  const CpuModel& m = cpu_model(model);
+  const uint32_t hidden = m.config.hidden_size, rows = batch.rows();
+  const uint32_t step = ticket_items(hidden, kRowTicket, rows, pool_.threads());
+  pool_.run(divide_up(rows, step), [&](uint32_t ticket) {
+    for (uint32_t row = ticket * step; row < std::min(rows, (ticket + 1) * step); ++row)
+      kernels_.embed_row(m.embedding().view(), batch.tokens[row], y + static_cast<size_t>(row) * hidden);
+  });
+}
+
+void CpuBackend::rms_norm(const DeviceModel& model, uint32_t layer, int which, uint32_t rows, const float* x,
+                          float* y) {
+  const CpuModel& m = cpu_model(model);
+  const uint32_t hidden = m.config.hidden_size;
+  const float* weight = m.layers[layer].norms[static_cast<size_t>(which)].data();
+  const uint32_t step = ticket_items(hidden, kRowTicket, rows, pool_.threads());
+  pool_.run(divide_up(rows, step), [&](uint32_t ticket) {
+    for (uint32_t row = ticket * step; row < std::min(rows, (ticket + 1) * step); ++row) {
+      const size_t at = static_cast<size_t>(row) * hidden;
+      kernels_.rms_norm_row(x + at, weight, hidden, m.config.rms_eps, y + at);
+    }
+  });
+}
+
+void CpuBackend::linear(const DeviceModel& model, const StepBatch& batch, const LinearArgs& args) {
+  const CpuModel& m = cpu_model(model);
+  const LinearOp& op = m.layers[args.layer].linears[static_cast<size_t>(args.group)];
+  const bool paired = args.epilogue == Epilogue::kSwiGlu;
+  plan_.build(op, args.layer, batch, args.x, shrunk_, paired);
+  size_t y_stride = 0;
+  for (const TileRange& range : plan_.ranges) y_stride += range.n;
+  const TileEpilogue epilogue = paired                             ? TileEpilogue::kSwiGlu
+                                : args.epilogue == Epilogue::kAdd ? TileEpilogue::kAdd
+                                                                   : TileEpilogue::kStore;
+  run_linear(op.matrix, plan_, epilogue, op.bias.as<float>(), args.x, batch.rows(), args.y, y_stride);
+}
+
+void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, TileEpilogue epilogue,
+                            const float* bias, const float* x, uint32_t rows, float* y, size_t y_stride) {
+  const TileMatrix& view = matrix.view();
+  const bool quantize = int8_ && view.scheme != Scheme::kF32;
+  const uint32_t k = view.k;
+
+  // Phase 1: quantize rows, and shrink the rows of adapters.
+  QuantizedRows quantized{};
+  uint32_t row_step = 1, quantize_tickets = 0;
+  if (quantize) {
+    quantized = quantized_.prepare(view, rows);
+    row_step = ticket_items(k, kRowTicket, rows, pool_.threads());
+    quantize_tickets = divide_up(rows, row_step);
+  }
+  const uint32_t shrink_tickets = static_cast<uint32_t>(plan.shrink_tickets.size()) - 1;
+  const auto prepare = [&](uint32_t ticket) {
+    if (ticket < quantize_tickets) {
+      for (uint32_t row = ticket * row_step; row < std::min(rows, (ticket + 1) * row_step); ++row)
+        kernels_.quantize_row(x + static_cast<size_t>(row) * k, k, view.blocks, view.group,
+                              quantized_.codes.data() + static_cast<size_t>(row) * quantized.stride,
+                              quantized_.scales.data() + static_cast<size_t>(row) * quantized.groups,
+                              quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups);
+      return;
+    }
+    ticket -= quantize_tickets;
+    for (uint32_t i = plan.shrink_tickets[ticket]; i < plan.shrink_tickets[ticket + 1]; ++i)
+      kernels_.shrink_tile(plan.shrinks[i]);
+  };
+
+  // Phase 2: row blocks, and within one all columns, so that a block's activations stay in the cache.
+  const bool paired = epilogue == TileEpilogue::kSwiGlu;
+  uint32_t units = 0;  // a tile, or a pair of gate and up
+  for (const TileRange& range : plan.ranges) units += range.tiles;
+  const uint32_t row_blocks = divide_up(rows, kMaxTileRows);
+  const uint64_t unit_work = static_cast<uint64_t>(k) * kLanes * (paired ? 2 : 1) * std::min(rows, kMaxTileRows);
+  const uint32_t unit_step = ticket_items(unit_work, kLinearTicket, units * row_blocks, pool_.threads());
+  const uint32_t tickets_per_block = divide_up(units, unit_step);
+  const auto multiply = [&](uint32_t ticket) {
+    const uint32_t first_row = ticket / tickets_per_block * kMaxTileRows;
+    const uint32_t first = ticket % tickets_per_block * unit_step, last = std::min(units, first + unit_step);
+    size_t range_index = 0;
+    uint32_t range_start = 0;
+    for (uint32_t unit = first; unit < last; ++unit) {
+      while (unit - range_start >= plan.ranges[range_index].tiles) range_start += plan.ranges[range_index++].tiles;
+      const TileRange& range = plan.ranges[range_index];
+      const uint32_t part_tile = unit - range_start;
+      LinearTile tile{.matrix = &view,
+                      .tile = paired ? 2 * part_tile : range.first_tile + part_tile,
+                      .part_tile = part_tile,
+                      .bias = bias,
+                      .spans = {},
+                      .span_count = {},
+                      .first_row = first_row,
+                      .rows = std::min(kMaxTileRows, rows - first_row),
+                      .quantized = quantize ? &quantized : nullptr,
+                      .x = x,
+                      .x_stride = k,
+                      .epilogue = epilogue,
+                      .y = y + range.output_offset + static_cast<size_t>(part_tile) * kLanes,
+                      .y_stride = y_stride,
+                      .columns = std::min(kLanes, range.n - part_tile * kLanes)};
+      for (uint32_t p = 0; p < (paired ? 2u : 1u); ++p) {
+        tile.spans[p] = plan.spans[range.part + p].data();
+        tile.span_count[p] = static_cast<uint32_t>(plan.spans[range.part + p].size());
+      }
+      kernels_.linear_tile(tile);
+    }
+  };
+  pool_.run_phases(quantize_tickets + shrink_tickets, prepare, row_blocks * tickets_per_block, multiply);
+}
+
+void CpuBackend::rope_and_store_kv(const DeviceModel& model, const StepBatch& batch, uint32_t layer, float* qkv,
+                                   KvPool& kv) {
+  const CpuModel& m = cpu_model(model);
+  const ModelConfig& config = m.config;
+  const CpuLayer& weights = m.layers[layer];
+  const auto& pool = static_cast<CpuKvPool&>(kv);
+  const size_t stride = config.q_dim() + 2 * config.kv_dim();
+  uint32_t positions = 0;
+  for (const SequenceSpan& s : batch.sequences) positions = std::max(positions, s.first_position + s.count);
+  m.rope.reserve(positions);
+
+  tickets_.clear();
+  for (uint32_t s = 0; s < batch.sequences.size(); ++s)
+    for (uint32_t row = 0; row < batch.sequences[s].count; row += kRopeRows) tickets_.push_back({s, row, 0, 0});
+
+  std::byte* blocks = pool.layer(layer);
+  pool_.run(static_cast<uint32_t>(tickets_.size()), [&](uint32_t index) {
+    const SequenceTicket& ticket = tickets_[index];
+    const SequenceSpan& sequence = batch.sequences[ticket.sequence];
+    for (uint32_t i = ticket.row; i < std::min(sequence.count, ticket.row + kRopeRows); ++i) {
+      const uint32_t position = sequence.first_position + i;
+      float* row = qkv + (sequence.first_row + i) * stride;
+      const uint32_t block = sequence.kv_blocks[position / kKvBlockTokens];
+      kernels_.rope_row({.q = row,
+                         .k = row + config.q_dim(),
+                         .v = row + config.q_dim() + config.kv_dim(),
+                         .heads = config.heads,
+                         .kv_heads = config.kv_heads,
+                         .head_dim = config.head_dim,
+                         .cosines = m.rope.cosines(position),
+                         .sines = m.rope.sines(position),
+                         .q_norm = weights.q_norm.empty() ? nullptr : weights.q_norm.data(),
+                         .k_norm = weights.k_norm.empty() ? nullptr : weights.k_norm.data(),
+                         .eps = config.rms_eps,
+                         .block = blocks + pool.layout.block_bytes() * block,
+                         .head_stride = pool.layout.head_stride,
+                         .value_offset = pool.layout.value_offset,
+                         .value_stride = pool.layout.value_stride,
+                         .slot = position % kKvBlockTokens,
+                         .kv_f32 = kv_f32_});
+    }
+  });
+}
+
+void CpuBackend::attention(const DeviceModel& model, const StepBatch& batch, uint32_t layer, const float* qkv,
+                           const KvPool& kv, float* y) {
+  const CpuModel& m = cpu_model(model);
+  const ModelConfig& config = m.config;
+  const auto& pool = static_cast<const CpuKvPool&>(kv);
+  const size_t q_stride = config.q_dim() + 2 * config.kv_dim();
+  const uint32_t group = config.heads / config.kv_heads;  // query heads of one KV head
+  const uint32_t heads_step = std::min(group, kMaxQueries);
+  const uint32_t rows_step = kMaxQueries / heads_step;
+
+  tickets_.clear();
+  for (uint32_t s = 0; s < batch.sequences.size(); ++s)
+    for (uint32_t row = 0; row < batch.sequences[s].count; row += rows_step)
+      for (uint32_t head = 0; head < config.kv_heads; ++head)
+        for (uint32_t sub = 0; sub < group; sub += heads_step) tickets_.push_back({s, row, head, sub});
+
+  const std::byte* blocks = pool.layer(layer);
+  const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+  pool_.run(static_cast<uint32_t>(tickets_.size()), [&](uint32_t index) {
+    const SequenceTicket& ticket = tickets_[index];
+    const SequenceSpan& sequence = batch.sequences[ticket.sequence];
+    const size_t row = sequence.first_row + ticket.row;
+    const size_t column = static_cast<size_t>(ticket.kv_head * group + ticket.sub_head) * config.head_dim;
+    kernels_.attention_tile({.q = qkv + row * q_stride + column,
+                             .y = y + row * config.q_dim() + column,
+                             .q_stride = q_stride,
+                             .y_stride = config.q_dim(),
+                             .rows = std::min(rows_step, sequence.count - ticket.row),
+                             .heads = std::min(heads_step, group - ticket.sub_head),
+                             .head_dim = config.head_dim,
+                             .first_position = sequence.first_position + ticket.row,
+                             .window = config.sliding_window,
+                             .scale = scale,
+                             .blocks = sequence.kv_blocks.data(),
+                             .kv = blocks + pool.layout.head_stride * ticket.kv_head * pool.layout.element_bytes,
+                             .block_stride = pool.layout.block_stride,
+                             .value_offset = pool.layout.value_offset,
+                             .value_stride = pool.layout.value_stride,
+                             .kv_f32 = kv_f32_});
+  });
+}
+
+std::span<const float> CpuBackend::logits(const DeviceModel& model, const StepBatch& batch, const float* x) {
+  const CpuModel& m = cpu_model(model);
+  const uint32_t hidden = m.config.hidden_size, rows = static_cast<uint32_t>(batch.output_rows.size());
+  const size_t vocab = m.config.vocab_size;
+  if (rows == 0) return {};
+  if (head_input_.size() < static_cast<size_t>(rows) * hidden) head_input_.resize(static_cast<size_t>(rows) * hidden);
+  if (logits_.size() < rows * vocab) logits_.resize(rows * vocab);
+  for (uint32_t i = 0; i < rows; ++i)
+    kernels_.rms_norm_row(x + static_cast<size_t>(batch.output_rows[i]) * hidden, m.final_norm.data(), hidden,
+                          m.config.rms_eps, head_input_.data() + static_cast<size_t>(i) * hidden);
+  plan_.build(m.config.vocab_size);
+  run_linear(m.head(), plan_, TileEpilogue::kStore, nullptr, head_input_.data(), rows, logits_.data(), vocab);
+  return {logits_.data(), rows * vocab};
+}
+
+void CpuBackend::copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) {
+  static_cast<CpuKvPool&>(kv).copy(from, to);
+}
+
+}  // namespace polygraft

@@ -1,0 +1,59 @@
+// The CPU backend: divides each op into tickets for the pool and calls the kernels of one instruction set.
+#pragma once
+
+#include <vector>
+
+#include "cpu/cpu_adapter.h"
+#include "cpu/cpu_kv_pool.h"
+#include "cpu/cpu_model.h"
+#include "cpu/kernels/kernels.h"
+#include "cpu/linear_plan.h"
+#include "cpu/thread_pool.h"
+#include "model/backend.h"
+
+namespace polygraft {
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options);
+
+  std::string device() const override { return std::string("cpu/") + kernels_.isa; }
+  std::unique_ptr<DeviceModel> upload_model(const ModelConfig& config, ModelWeights weights,
+                                            const std::function<void(uint64_t, uint64_t)>& progress) override;
+  std::unique_ptr<DeviceAdapter> upload_adapter(const ModelConfig& config, const AdapterWeights& adapter) override;
+  uint64_t adapter_bytes(const ModelConfig& config, const AdapterWeights& adapter) const override;
+  uint64_t kv_block_bytes(const ModelConfig& config) const override;
+  std::unique_ptr<KvPool> create_kv_pool(const ModelConfig& config, uint32_t blocks) override;
+  std::unique_ptr<DeviceBuffer> create_buffer(size_t floats) override;
+
+  void embed(const DeviceModel& model, const StepBatch& batch, float* y) override;
+  void rms_norm(const DeviceModel& model, uint32_t layer, int which, uint32_t rows, const float* x, float* y) override;
+  void linear(const DeviceModel& model, const StepBatch& batch, const LinearArgs& args) override;
+  void rope_and_store_kv(const DeviceModel& model, const StepBatch& batch, uint32_t layer, float* qkv,
+                         KvPool& kv) override;
+  void attention(const DeviceModel& model, const StepBatch& batch, uint32_t layer, const float* qkv, const KvPool& kv,
+                 float* y) override;
+  std::span<const float> logits(const DeviceModel& model, const StepBatch& batch, const float* x) override;
+  void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) override;
+
+ private:
+  // Runs `matrix` over rows of x, tickets by tile and row block, after the plan's first phase.
+  void run_linear(const PackedMatrix& matrix, const LinearPlan& plan, TileEpilogue epilogue, const float* bias,
+                  const float* x, uint32_t rows, float* y, size_t y_stride);
+
+  // Some rows of a sequence; for attention also some of its heads.
+  struct SequenceTicket {
+    uint32_t sequence, row, kv_head, sub_head;
+  };
+
+  const Kernels& kernels_;
+  const bool int8_;
+  const bool kv_f32_;
+  ThreadPool pool_;
+  LinearPlan plan_;            // reused by every linear op
+  QuantizeScratch quantized_;  // reused likewise
+  std::vector<float> shrunk_, head_input_, logits_;
+  std::vector<SequenceTicket> tickets_;
+};
+
+}  // namespace polygraft

@@ -1,0 +1,136 @@
+// The table of kernels that each instruction set fills, and their arguments. All are plain data: what crosses from
+// code for every CPU into code for one must not carry inline functions along (see cpu/simd/simd.h).
+//
+// Kernels work on one ticket of an op. They do not know threads, layers or sequences. Each row's result is independent
+// of the other rows in the ticket.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/weights.h"
+
+namespace polygraft {
+
+inline constexpr uint32_t kLanes = 16;         // columns of a tile
+inline constexpr uint32_t kBlockK = 64;        // k of a code block
+inline constexpr uint32_t kMaxTileRows = 64;   // rows that one linear ticket may have
+inline constexpr uint32_t kMaxQueries = 32;    // rows x heads that one attention ticket may have
+inline constexpr uint32_t kMaxHeadDim = 256;
+// Groups of activations below this have code 0: 127 / amax would overflow soon after.
+inline constexpr float kSmallestAmax = 1e-30f;
+
+// A weight matrix in tile order (see cpu/packing.h).
+struct TileMatrix {
+  Scheme scheme;
+  uint32_t k;       // inputs
+  uint32_t blocks;  // ceil(k / 64)
+  uint32_t group;   // k that share a scale
+  uint32_t groups;  // scale groups of a row, padding included
+  const uint8_t* codes;    // W4, NF4, W8
+  const uint16_t* scales;  // fp16 [tile][groups][16], W4: [tile][groups][scale, minimum][16]
+  const float* values;     // F32: [tile][k][16]
+  size_t code_stride, scale_stride, value_stride;  // elements of a tile
+};
+
+// Rows of activations as int8, quantized for one group size.
+struct QuantizedRows {
+  const int8_t* codes;   // [rows][stride], zero beyond k
+  const float* scales;   // [rows][groups]
+  const float* sums;     // Σ codes of each group, [rows][groups]
+  uint32_t stride;       // 64 * blocks
+  uint32_t groups;
+};
+
+// Consecutive rows with one adapter module: y += scaling * B v.
+struct ExpandSpan {
+  uint32_t first_row, count;
+  uint32_t rank;
+  AdapterType type;
+  float scaling;
+  const void* b;   // [tile][rank][16]
+  const float* v;  // [row - first_row][v_stride]
+  uint32_t v_stride;
+};
+
+enum class TileEpilogue : uint8_t { kStore, kAdd, kSwiGlu };
+
+// Sixteen columns of a linear layer for up to kMaxTileRows rows; with kSwiGlu tile and tile + 1 are gate and up.
+struct LinearTile {
+  const TileMatrix* matrix;
+  uint32_t tile;                    // of the matrix
+  uint32_t part_tile;               // of the projection: where its adapters' B has these columns
+  const float* bias;                // [matrix tiles][16] or null
+  const ExpandSpan* spans[2];       // ascending rows; [1]: of up, with kSwiGlu
+  uint32_t span_count[2];
+  uint32_t first_row, rows;
+  const QuantizedRows* quantized;   // null: use x
+  const float* x;                   // [row][x_stride]
+  size_t x_stride;
+  TileEpilogue epilogue;
+  float* y;                         // of this tile's first column, [row][y_stride]
+  size_t y_stride;
+  uint32_t columns;                 // at most 16
+};
+
+// v = A x for sixteen rank rows.
+struct ShrinkTile {
+  const void* a;  // [k][16]
+  AdapterType type;
+  uint32_t k, rows;
+  const float* x;
+  size_t x_stride;
+  float* v;
+  size_t v_stride;
+};
+
+// Rotates one row's heads and files its keys and values.
+struct RopeRow {
+  float* q;                              // [heads][head_dim], in place
+  const float* k;                        // [kv_heads][head_dim]
+  const float* v;                        // [kv_heads][head_dim]
+  uint32_t heads, kv_heads, head_dim;
+  const float *cosines, *sines;          // [head_dim / 2], of the row's position
+  const float *q_norm, *k_norm;          // [head_dim] or null
+  float eps;
+  void* block;                           // of this layer: [kv_head]{K[head_dim][64], V[64][value_stride]}
+  size_t head_stride, value_offset;      // elements from one kv head to the next, and from K to V
+  uint32_t value_stride;
+  uint32_t slot;                         // position % 64
+  bool kv_f32;
+};
+
+// Some heads of one KV head, some rows of one sequence.
+struct AttentionTile {
+  const float* q;                 // first row, first head; heads follow each other by head_dim
+  float* y;
+  size_t q_stride, y_stride;
+  uint32_t rows, heads, head_dim;
+  uint32_t first_position;
+  uint32_t window;                // tokens a query sees, itself included; 0: all
+  float scale;
+  const uint32_t* blocks;         // the sequence's, by position / 64
+  const void* kv;                 // this layer and KV head in block 0
+  size_t block_stride, value_offset;  // elements
+  uint32_t value_stride;
+  bool kv_f32;
+};
+
+struct Kernels {
+  const char* isa;
+  // One row of `k` floats to int8 for `group`; scales and sums have 64 * blocks / group entries, rounded up.
+  void (*quantize_row)(const float* x, uint32_t k, uint32_t blocks, uint32_t group, int8_t* codes, float* scales,
+                       float* sums);
+  void (*linear_tile)(const LinearTile& args);
+  void (*shrink_tile)(const ShrinkTile& args);
+  void (*embed_row)(const TileMatrix& matrix, uint32_t row, float* y);
+  void (*rms_norm_row)(const float* x, const float* weight, uint32_t count, float eps, float* y);
+  void (*rope_row)(const RopeRow& args);
+  void (*attention_tile)(const AttentionTile& args);
+};
+
+extern const Kernels kKernelsScalar;
+extern const Kernels kKernelsAvx2;        // x86-64 builds only, like the next
+extern const Kernels kKernelsAvx512Vnni;
+
+}  // namespace polygraft

@@ -1,0 +1,37 @@
+// Activations to int8: one scale for each row and weight group, and the sum of the codes for the weights' minimums.
+#pragma once
+
+#include "cpu/kernels/exp.h"
+
+namespace polygraft::PG_ISA {
+namespace {
+
+void quantize_row(const float* x, uint32_t k, uint32_t blocks, uint32_t group, int8_t* codes, float* scales,
+                  float* sums) {
+  const uint32_t padded = blocks * kBlockK;
+  const i32x16 magnitude_mask = set1_i32(0x7fffffff);
+  const f32x16 magic = set1(kRoundMagic);
+  for (uint32_t start = 0, g = 0; start < padded; start += group, ++g) {
+    const uint32_t end = start + group < padded ? start + group : padded;
+    // As integers, magnitudes are ordered like floats with NaN on top: a NaN reaches the scale and so the result.
+    i32x16 largest = zero_i32();
+    for (uint32_t i = start; i < end; i += kLanes)
+      largest = max(largest, bit_and(bits(load(x + (i < k ? i : 0), i < k ? k - i : 0)), magnitude_mask));
+    const int32_t amax_bits = reduce_max(largest);
+    float amax;
+    __builtin_memcpy(&amax, &amax_bits, 4);
+    const f32x16 inverse = set1(amax > kSmallestAmax ? 127.0f / amax : 0.0f);
+    i32x16 sum = zero_i32();
+    for (uint32_t i = start; i < end; i += kLanes) {
+      const f32x16 v = load(x + (i < k ? i : 0), i < k ? k - i : 0);
+      const i32x16 code = sub(bits(add(mul(v, inverse), magic)), set1_i32(kRoundMagicBits));
+      store_low_bytes(codes + i, code);
+      sum = add(sum, code);
+    }
+    scales[g] = amax / 127.0f;
+    sums[g] = static_cast<float>(reduce_add(sum));
+  }
+}
+
+}  // namespace
+}  // namespace polygraft::PG_ISA

@@ -1,0 +1,109 @@
+#include "cpu/linear_plan.h"
+
+#include <algorithm>
+
+namespace polygraft {
+namespace {
+
+constexpr uint32_t kShrinkRows = 32;        // rows of one shrink task
+constexpr uint64_t kShrinkTicket = 4096;  // steps of sixteen multiply-adds that make a ticket worth its while
+
+}  // namespace
+
+void LinearPlan::build(uint32_t n) {
+  spans.assign(1, {});
+  shrinks.clear();
+  shrink_tickets.assign(1, 0);
+  ranges.assign(1, {.first_tile = 0, .tiles = tiles_of(n), .part = 0, .n = n, .output_offset = 0});
+}
+
+void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const float* x,
+                       std::vector<float>& shrunk, bool paired) {
+  ranges.clear();
+  uint32_t first_tile = 0;
+  for (uint32_t p = 0; p < op.parts.size(); ++p) {
+    const LinearPart& part = op.parts[p];
+    if (paired && p > 0) break;
+    const uint32_t tiles = tiles_of(part.n);
+    ranges.push_back(
+        {.first_tile = first_tile, .tiles = tiles, .part = p, .n = part.n, .output_offset = part.output_offset});
+    first_tile += tiles;
+  }
+
+  // Neighbours with the same adapter share its loads.
+  segments_.clear();
+  for (const SequenceSpan& sequence : batch.sequences) {
+    const auto* adapter = static_cast<const CpuAdapter*>(sequence.adapter);
+    if (!adapter || sequence.count == 0) continue;
+    if (!segments_.empty() && segments_.back().adapter == adapter &&
+        segments_.back().first_row + segments_.back().count == sequence.first_row)
+      segments_.back().count += sequence.count;
+    else
+      segments_.push_back({sequence.first_row, sequence.count, adapter});
+  }
+
+  const uint32_t k = op.matrix.view().k;
+  spans.resize(op.parts.size());
+  shrinks.clear();
+  size_t needed = 0;
+  for (const Segment& segment : segments_)
+    for (const LinearPart& part : op.parts)
+      needed += static_cast<size_t>(segment.count) * tiles_of(segment.adapter->module(layer, part.projection).rank) *
+                kLanes;
+  if (shrunk.size() < needed) shrunk.resize(needed);
+
+  float* v = shrunk.data();
+  for (size_t p = 0; p < op.parts.size(); ++p) {
+    spans[p].clear();
+    for (const Segment& segment : segments_) {
+      const CpuAdapterModule& module = segment.adapter->module(layer, op.parts[p].projection);
+      if (module.rank == 0) continue;
+      const uint32_t rank_tiles = tiles_of(module.rank), v_stride = rank_tiles * kLanes;
+      spans[p].push_back({.first_row = segment.first_row,
+                          .count = segment.count,
+                          .rank = module.rank,
+                          .type = module.type,
+                          .scaling = module.scaling,
+                          .b = module.b,
+                          .v = v,
+                          .v_stride = v_stride});
+      for (uint32_t row = 0; row < segment.count; row += kShrinkRows)
+        for (uint32_t tile = 0; tile < rank_tiles; ++tile)
+          shrinks.push_back({.a = module.a + tile * module.a_tile_bytes,
+                             .type = module.type,
+                             .k = k,
+                             .rows = std::min(kShrinkRows, segment.count - row),
+                             .x = x + static_cast<size_t>(segment.first_row + row) * k,
+                             .x_stride = k,
+                             .v = v + static_cast<size_t>(row) * v_stride + tile * kLanes,
+                             .v_stride = v_stride});
+      v += static_cast<size_t>(segment.count) * v_stride;
+    }
+  }
+  cut_shrink_tickets();
+}
+
+void LinearPlan::cut_shrink_tickets() {
+  shrink_tickets.assign(1, 0);
+  uint64_t work = 0;
+  for (uint32_t i = 0; i < shrinks.size(); ++i) {
+    work += static_cast<uint64_t>(shrinks[i].k) * shrinks[i].rows;
+    if (work >= kShrinkTicket || i + 1 == shrinks.size()) {
+      shrink_tickets.push_back(i + 1);
+      work = 0;
+    }
+  }
+}
+
+QuantizedRows QuantizeScratch::prepare(const TileMatrix& matrix, uint32_t rows) {
+  const uint32_t stride = matrix.blocks * kBlockK;
+  const auto grow = [](auto& buffer, size_t n) {
+    if (buffer.size() < n) buffer.resize(n);
+  };
+  grow(codes, static_cast<size_t>(rows) * stride);
+  grow(scales, static_cast<size_t>(rows) * matrix.groups);
+  grow(sums, static_cast<size_t>(rows) * matrix.groups);
+  return {codes.data(), scales.data(), sums.data(), stride, matrix.groups};
+}
+
+}  // namespace polygraft

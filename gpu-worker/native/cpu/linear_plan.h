@@ -1,0 +1,52 @@
+// How one linear op is cut into tickets: which adapter spans its rows have, the shrink tasks that compute their rank-r
+// vectors, and where these lie.
+#pragma once
+
+#include <vector>
+
+#include "cpu/aligned_buffer.h"
+#include "cpu/cpu_adapter.h"
+#include "cpu/cpu_model.h"
+#include "cpu/kernels/kernels.h"
+
+namespace polygraft {
+
+// Where the outputs of some tiles go.
+struct TileRange {
+  uint32_t first_tile;  // of the matrix
+  uint32_t tiles;
+  uint32_t part;
+  uint32_t n;              // outputs
+  uint32_t output_offset;  // in the op's result
+};
+
+struct LinearPlan {
+  std::vector<std::vector<ExpandSpan>> spans;  // by part, ascending rows
+  std::vector<ShrinkTile> shrinks;
+  std::vector<uint32_t> shrink_tickets;  // ticket i runs shrinks [shrink_tickets[i], shrink_tickets[i + 1])
+  std::vector<TileRange> ranges;         // one for each part; gate and up share one
+
+  // For `rows` rows of x and the sequences' adapters. `shrunk` grows to hold their rank-r vectors.
+  void build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const float* x, std::vector<float>& shrunk,
+             bool paired);
+  // For a matrix without adapters: the head.
+  void build(uint32_t n);
+
+ private:
+  struct Segment {
+    uint32_t first_row, count;
+    const CpuAdapter* adapter;
+  };
+  void cut_shrink_tickets();
+  std::vector<Segment> segments_;
+};
+
+// int8 activations of an op.
+struct QuantizeScratch {
+  std::vector<int8_t> codes;
+  std::vector<float> scales, sums;
+  // Room for `rows` rows as `matrix` wants them.
+  QuantizedRows prepare(const TileMatrix& matrix, uint32_t rows);
+};
+
+}  // namespace polygraft
