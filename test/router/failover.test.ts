@@ -1,0 +1,217 @@
+import { preferenceList, prepareFleet } from "@polygraft/placement";
+import { Status } from "nice-grpc";
+import { ErrorInfo, RetryInfo, RichClientError, RichServerError } from "nice-grpc-error-details";
+import type { ErrorDetails } from "nice-grpc-error-details";
+import { describe, expect, test } from "vitest";
+import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest } from "../support/router-fixture.js";
+import { delta, finished } from "../support/scripted-service.js";
+import type { Message, Script } from "../support/scripted-service.js";
+import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
+import type { ScriptedWorker } from "../support/scripted-worker.js";
+
+const adapter = "acme/support";
+const names = ["w1", "w2", "w3", "w4"] as const;
+
+/** The workers in the order in which they are preferred for the adapter. */
+const [first = "", second = "", third = "", fourth = ""] = preferenceList(
+  prepareFleet(names.map((name) => ({ name }))),
+  adapter,
+);
+
+const acceptedBy = (worker: string): Message => ({
+  event: { $case: "accepted", value: { requestId: "", worker, model: "tiny", promptTokens: 1 } },
+});
+
+/** Accepts, says its name, ends. */
+const answer =
+  (worker: string): Script =>
+  async function* () {
+    yield acceptedBy(worker);
+    yield delta(worker, 1);
+    yield finished(1);
+  };
+
+/** Refuses with this status and reason. */
+const refuse = (status: Status, reason?: string, ...more: ErrorDetails[]): Script =>
+  // oxlint-disable-next-line require-yield
+  async function* () {
+    const info = reason === undefined ? [] : [ErrorInfo.fromPartial({ reason, domain: "polygraft" })];
+    throw new RichServerError(status, "refused by script", [...info, ...more]);
+  };
+
+/** Accepts, then waits until its call is cancelled or its connection cut. */
+const hang =
+  (worker: string): Script =>
+  async function* (_, { signal }) {
+    yield acceptedBy(worker);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  };
+
+/** A router with all four workers, those named playing their own scripts, all others answering. */
+async function fleet(scripts: Readonly<Record<string, Script>>, addresses: Readonly<Record<string, string>> = {}) {
+  const router = await temporaryRouter();
+  const workers = new Map<string, ScriptedWorker>();
+  for (const name of names) {
+    const script = scripts[name] ?? answer(name);
+    const adapters = [announcedAdapter(adapter)];
+    const options = { router: router.address, name, script, adapters };
+    const address = addresses[name];
+    workers.set(name, await startScriptedWorker(address === undefined ? options : { ...options, address }));
+  }
+  await listed(router, ...names);
+  const connection = inferenceClient(router.address);
+  return {
+    router,
+    client: connection.client,
+    worker: (name: string) => workers.get(name)!,
+    called: () => names.filter((name) => workers.get(name)!.calls.length > 0),
+    async [Symbol.asyncDispose]() {
+      connection[Symbol.dispose]();
+      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
+      await router.close();
+    },
+  };
+}
+
+describe("before the first output", () => {
+  test("a worker that is cut off is replaced by the next preferred one, and the client sees only that one", async () => {
+    await using f = await fleet({ [first]: hang(first) });
+    const hearing = hear(f.client.generate(textRequest("hi", adapter)));
+    await f.worker(first).received(1);
+    f.worker(first).cut();
+    const heard = await hearing;
+    expect(heard.error).toBeUndefined();
+    expect(heard.events.map(({ event }) => event?.$case)).toEqual(["accepted", "delta", "finished"]);
+    expect([servedBy(heard), heard.text]).toEqual([second, second]);
+    expect(f.called()).toEqual([first, second].sort());
+  });
+
+  test("nobody listening at the worker's address", async () => {
+    await using f = await fleet({}, { [first]: "127.0.0.1:1" });
+    const heard = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect([heard.error, servedBy(heard)]).toEqual([undefined, second]);
+  });
+
+  test.each([
+    ["UNAVAILABLE", refuse(Status.UNAVAILABLE)],
+    ["UNAVAILABLE DRAINING", refuse(Status.UNAVAILABLE, "DRAINING")],
+    ["RESOURCE_EXHAUSTED QUEUE_FULL", refuse(Status.RESOURCE_EXHAUSTED, "QUEUE_FULL")],
+    ["RESOURCE_EXHAUSTED ADAPTER_MEMORY_FULL", refuse(Status.RESOURCE_EXHAUSTED, "ADAPTER_MEMORY_FULL")],
+  ])("%s goes on to the next", async (_, script) => {
+    await using f = await fleet({ [first]: script, [second]: script });
+    const heard = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect([heard.error, servedBy(heard)]).toEqual([undefined, third]);
+  });
+
+  test("a refusal after `accepted` goes on as well", async () => {
+    const late: Script = async function* () {
+      yield acceptedBy(first);
+      throw new RichServerError(Status.UNAVAILABLE, "going down", []);
+    };
+    await using f = await fleet({ [first]: late });
+    const heard = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect(heard.events.map(({ event }) => event?.$case)).toEqual(["accepted", "delta", "finished"]);
+    expect(servedBy(heard)).toBe(second);
+  });
+
+  test.each([
+    [Status.NOT_FOUND, "ADAPTER_NOT_FOUND"],
+    [Status.INVALID_ARGUMENT, "INVALID_FIELD"],
+    [Status.FAILED_PRECONDITION, "ADAPTER_INCOMPATIBLE"],
+    [Status.UNAVAILABLE, "ADAPTER_NOT_READY"],
+    [Status.RESOURCE_EXHAUSTED, undefined],
+    [Status.DATA_LOSS, "ADAPTER_CORRUPT"],
+    [Status.INTERNAL, "INTERNAL"],
+  ] as const)("status %i %s is the request's, and passes through with its details", async (status, reason) => {
+    await using f = await fleet({ [first]: refuse(status, reason) });
+    const { error, events } = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect(error).toMatchObject({ code: status, details: "refused by script" });
+    expect(errorInfo(error)?.reason).toBe(reason);
+    expect(events).toEqual([]);
+    expect(f.called()).toEqual([first]);
+  });
+
+  test("at most three workers, and the last one's refusal is the answer", async () => {
+    const retry = RetryInfo.fromPartial({ retryDelay: { seconds: 2 } });
+    const full = refuse(Status.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry);
+    await using f = await fleet({ [first]: full, [second]: full, [third]: full });
+    const { error } = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect(error).toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
+    expect(errorInfo(error)?.reason).toBe("QUEUE_FULL");
+    const details = error instanceof RichClientError ? error.extra : [];
+    expect(details.find(({ $type }) => $type === RetryInfo.$type)).toMatchObject({ retryDelay: { seconds: 2 } });
+    expect(f.called()).toEqual([first, second, third].sort());
+    expect([first, second, third].map((name) => f.worker(name).calls.length)).toEqual([1, 1, 1]);
+    expect(f.worker(fourth).calls).toHaveLength(0);
+  });
+
+  test("all lost is NO_WORKER, naming those tried", async () => {
+    await using f = await fleet({ [first]: hang(first), [second]: hang(second), [third]: hang(third) });
+    const hearing = hear(f.client.generate(textRequest("hi", adapter)));
+    for (const name of [first, second, third]) {
+      await f.worker(name).received(1);
+      f.worker(name).cut();
+    }
+    const { error } = await hearing;
+    expect(error).toMatchObject({ code: Status.UNAVAILABLE });
+    expect(errorInfo(error)).toEqual({ reason: "NO_WORKER", metadata: { tried: [first, second, third].join(", ") } });
+  });
+
+  test("failover: false stays with the first worker", async () => {
+    await using f = await fleet({ [first]: refuse(Status.UNAVAILABLE, "DRAINING") });
+    const routing = { key: "", worker: "", failover: false };
+    const { error } = await hear(f.client.generate({ ...textRequest("hi", adapter), routing }));
+    expect(errorInfo(error)?.reason).toBe("DRAINING");
+    expect(f.called()).toEqual([first]);
+  });
+
+  test("a pinned worker serves or nobody does", async () => {
+    await using f = await fleet({ [first]: refuse(Status.UNAVAILABLE, "DRAINING") });
+    const pin = (worker: string) => ({ ...textRequest("hi", adapter), routing: { key: "", worker } });
+    expect(servedBy(await hear(f.client.generate(pin(fourth))))).toBe(fourth);
+    expect(errorInfo((await hear(f.client.generate(pin(first)))).error)?.reason).toBe("DRAINING");
+    expect(errorInfo((await hear(f.client.generate(pin("nobody")))).error)?.reason).toBe("NO_WORKER");
+  });
+});
+
+describe("after the first output", () => {
+  test("a lost worker ends the stream with WORKER_LOST, naming it, after the last whole message", async () => {
+    const breaks: Script = async function* (_, { signal }) {
+      yield acceptedBy(first);
+      yield delta("one", 1);
+      yield delta("two", 2);
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    };
+    await using f = await fleet({ [first]: breaks });
+    const texts: string[] = [];
+    let error: Error | undefined;
+    try {
+      for await (const { event } of f.client.generate(textRequest("hi", adapter))) {
+        if (event?.$case !== "delta") continue;
+        texts.push(event.value.text);
+        if (event.value.text === "two") f.worker(first).cut();
+      }
+    } catch (caught) {
+      error = caught as Error;
+    }
+    expect(texts).toEqual(["one", "two"]);
+    expect(error).toMatchObject({ code: Status.UNAVAILABLE });
+    expect(errorInfo(error)).toEqual({ reason: "WORKER_LOST", metadata: { worker: first } });
+    expect(f.called()).toEqual([first]);
+  });
+
+  test("a status of the worker passes through, whatever it is", async () => {
+    const fails: Script = async function* () {
+      yield acceptedBy(first);
+      yield delta("one", 1);
+      throw new RichServerError(Status.UNAVAILABLE, "draining after all", [
+        ErrorInfo.fromPartial({ reason: "DRAINING", domain: "polygraft" }),
+      ]);
+    };
+    await using f = await fleet({ [first]: fails });
+    const heard = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect(heard.text).toBe("one");
+    expect(errorInfo(heard.error)?.reason).toBe("DRAINING");
+    expect(f.called()).toEqual([first]);
+  });
+});
