@@ -39,9 +39,12 @@ export function hash64(text: string): Hash64 {
   return { hi: avalanche(hi), lo: avalanche(lo) };
 }
 
-/** Combines two hashes into a number in (0, 1) with 53 random bits. Neither 0 nor 1 occurs. */
+/**
+ * Combines two hashes into a number in (0, 1) with 52 random bits. With one bit more, adding the half would round, and 1
+ * could occur.
+ */
 export function unitInterval(a: Hash64, hi: number, lo: number): number {
   const high = avalanche(a.hi ^ hi);
   const low = avalanche((a.lo ^ lo) + high);
-  return (high * 0x200000 + (low >>> 11) + 0.5) / 2 ** 53;
+  return (high * 0x100000 + (low >>> 12) + 0.5) / 2 ** 52;
 }

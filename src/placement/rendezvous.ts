@@ -6,6 +6,7 @@
 
 import type { PlacementFleet } from "./fleet.js";
 import { type Hash64, hash64, unitInterval } from "./hash.js";
+import { Top } from "./top.js";
 
 /** Score of the worker at `index` for a key: -weight / ln(u). The highest wins. */
 export function score(fleet: PlacementFleet, index: number, key: Hash64): number {
@@ -16,13 +17,11 @@ export function score(fleet: PlacementFleet, index: number, key: Hash64): number
 /**
  * The key's workers in the order of preference, best first; ties go to the smaller name.
  *
- * @param limit most names to return. Default: all.
+ * @param limit most names to return. A short list of a large fleet costs no sorting. Default: all.
  */
 export function preferenceList(fleet: PlacementFleet, key: string, limit = fleet.workers.length): string[] {
   const hash = hash64(key);
-  return fleet.workers
-    .map((worker, index) => ({ name: worker.name, score: score(fleet, index, hash) }))
-    .sort((a, b) => b.score - a.score || (a.name < b.name ? -1 : 1))
-    .slice(0, limit)
-    .map((entry) => entry.name);
+  const top = new Top<string>(limit);
+  for (const [index, { name }] of fleet.workers.entries()) top.offer(name, score(fleet, index, hash));
+  return top.items;
 }
