@@ -45,7 +45,7 @@ export class UpstreamCall {
     stream.on("error", (error: Error) => {
       this.#cause ??= error.message;
     });
-    stream.on("close", () => this.#lose(this.#cause ?? `stream closed with ${resetName(stream.rstCode ?? 0)}`));
+    stream.on("close", () => this.#lose(this.#cause ?? closeCause(stream.rstCode ?? 0)));
   }
 
   /** Sends bytes. False: wait for `writable` before sending more. */
@@ -109,4 +109,8 @@ export class UpstreamCall {
     this.#listener = undefined;
     listener?.lost(cause);
   }
+}
+
+function closeCause(code: number): string {
+  return code === constants.NGHTTP2_NO_ERROR ? "it ended without a status" : `it was reset with ${resetName(code)}`;
 }
