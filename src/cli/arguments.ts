@@ -40,6 +40,14 @@ export function hostPort(text: string): string {
   return text;
 }
 
+/** Parses a size in bytes: a number with an optional suffix K, M, G or T, each 1024 times the one before. */
+export function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
+  if (match === null) throw new InvalidArgumentError("It must be a size such as 512M or 2G.");
+  const power = "KMGT".indexOf((match[2] ?? "").toUpperCase() || "?") + 1;
+  return Math.floor(Number(match[1]) * 1024 ** power);
+}
+
 /** Parses a comma-separated list of integers. */
 export function integers(least: number, most: number): (text: string) => number[] {
   const parse = integer(least, most);
