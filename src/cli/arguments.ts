@@ -12,6 +12,15 @@ export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): 
   };
 }
 
+/** Parses one of some numbers. */
+export function oneOf<N extends number>(...allowed: readonly N[]): (text: string) => N {
+  return (text) => {
+    const value = allowed.find((it) => String(it) === text);
+    if (value === undefined) throw new InvalidArgumentError(`It must be one of ${allowed.join(", ")}.`);
+    return value;
+  };
+}
+
 /** Parses a number within a range. */
 export function decimal(least: number, most: number): (text: string) => number {
   return (text) => {
