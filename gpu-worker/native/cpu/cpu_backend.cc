@@ -32,11 +32,11 @@ constexpr uint64_t kLinearTicket = 1'000'000;  // multiply-adds of a ticket of a
 }  // namespace
 
 std::unique_ptr<Backend> create_cpu_backend(const BackendOptions& options) {
-  return std::make_unique<CpuBackend>(options);
+  return std::make_unique<CpuBackend>(choose_kernels(options.isa), options);
 }
 
-CpuBackend::CpuBackend(const BackendOptions& options)
-    : kernels_(choose_kernels(options.isa)),
+CpuBackend::CpuBackend(const Kernels& kernels, const BackendOptions& options)
+    : kernels_(kernels),
       int8_(options.activations == PG_ACTIVATIONS_INT8),
       kv_f32_(options.kv_f32),
       pool_(options.threads) {}

@@ -15,7 +15,8 @@ namespace polygraft {
 
 class CpuBackend : public Backend {
  public:
-  explicit CpuBackend(const BackendOptions& options);
+  // `options.isa` is what chose `kernels`.
+  CpuBackend(const Kernels& kernels, const BackendOptions& options);
 
   std::string device() const override { return std::string("cpu/") + kernels_.isa; }
   std::unique_ptr<DeviceModel> upload_model(const ModelConfig& config, ModelWeights weights,

@@ -117,11 +117,14 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
       if (range.lo >= range.hi) continue;
       for (; i + kQueryRows <= stop; i += kQueryRows)
         attend_block<kQueryRows>(args, q + i, keys, values, range.lo, range.hi, state, i);
-      switch (stop - i) {
-        case 3: attend_block<3>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
-        case 2: attend_block<2>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
-        case 1: attend_block<1>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
-        default: break;
+      if constexpr (kQueryRows > 1) {
+        static_assert(kQueryRows <= 4);
+        switch (stop - i) {
+          case 3: attend_block<3>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
+          case 2: attend_block<2>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
+          case 1: attend_block<1>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
+          default: break;
+        }
       }
     }
   }

@@ -124,8 +124,9 @@ void dot_int8_tile(const TileMatrix& w, uint32_t tile, const QuantizedRows& x, u
   if constexpr (kTileRows > 4)
     for (; m + 4 <= rows; m += 4)
       dot_int8_rows<Groups, 4, kSlabs>(w, tile, table.value, x, first_row + m, out + m * kLanes);
-  for (; m + 2 <= rows; m += 2)
-    dot_int8_rows<Groups, 2, kSlabs>(w, tile, table.value, x, first_row + m, out + m * kLanes);
+  if constexpr (kTileRows > 2)
+    for (; m + 2 <= rows; m += 2)
+      dot_int8_rows<Groups, 2, kSlabs>(w, tile, table.value, x, first_row + m, out + m * kLanes);
   for (; m < rows; ++m)
     dot_int8_rows<Groups, 1, kSlabs>(w, tile, table.value, x, first_row + m, out + m * kLanes);
 }

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-namespace polygraft::avx2 {
+namespace polygraft::PG_ISA {
 namespace {
 
 inline constexpr int kTileRows = 4;
@@ -210,4 +210,4 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float) {
 }
 
 }  // namespace
-}  // namespace polygraft::avx2
+}  // namespace polygraft::PG_ISA

@@ -1,9 +1,13 @@
 // The vector layer in AVX-512 (F, BW, VL, DQ, VNNI): sixteen lanes are one register.
 #pragma once
 
+#if defined(PG_INTRINSICS)
+#include PG_INTRINSICS  // tests: the same intrinsics for a CPU that lacks them
+#else
 #include <immintrin.h>
+#endif
 
-namespace polygraft::avx512vnni {
+namespace polygraft::PG_ISA {
 namespace {
 
 inline constexpr int kTileRows = 8;
@@ -143,4 +147,4 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float x_sum) {
 }
 
 }  // namespace
-}  // namespace polygraft::avx512vnni
+}  // namespace polygraft::PG_ISA

@@ -1,12 +1,14 @@
 // The vector layer in plain C++: the reference that the others must match bit for bit.
 #pragma once
 
-namespace polygraft::scalar {
+namespace polygraft::PG_ISA {
 namespace {
 
-inline constexpr int kTileRows = 4;     // rows that an inner kernel keeps in registers
-inline constexpr int kQueryRows = 4;    // the same for attention
-inline constexpr int kFloatRows = 4;    // the same for f32 products
+// Rows that inner kernels keep in registers: of int8 products, of attention queries, of f32 products. Results do not
+// depend on them.
+inline constexpr int kTileRows = 1;
+inline constexpr int kQueryRows = 1;
+inline constexpr int kFloatRows = 1;
 
 struct f32x16 {
   float lane[16];
@@ -246,4 +248,4 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float) {
 }
 
 }  // namespace
-}  // namespace polygraft::scalar
+}  // namespace polygraft::PG_ISA

@@ -1,0 +1,327 @@
+// Each op against float64, with the error bounds of its arithmetic.
+#include <algorithm>
+
+#include "test/check.h"
+#include "test/kernels/fixture.h"
+
+using namespace polygraft;
+using namespace polygraft::fixture;
+
+namespace {
+
+constexpr double kUlp = 1.0 / (1 << 24);  // half a unit in the last place of 1.0f
+
+// Rows of int8 activations as the numerics define them, dequantized, in double.
+std::vector<double> through_int8(const std::vector<float>& x, uint32_t group) {
+  std::vector<double> y(x.size());
+  for (size_t start = 0; start < x.size(); start += group) {
+    const size_t end = std::min(x.size(), start + group);
+    float amax = 0;
+    for (size_t i = start; i < end; ++i) amax = std::max(amax, std::abs(x[i]));
+    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    for (size_t i = start; i < end; ++i) y[i] = std::nearbyint(x[i] * inverse) * static_cast<double>(amax / 127.0f);
+  }
+  return y;
+}
+
+// The weights that a scheme multiplies by: NF4 with int8 activations has its table rounded to int8.
+oracle::Dense effective(const WeightMatrix& w, bool int8) {
+  oracle::Dense d = oracle::dense(w);
+  if (!int8 || w.scheme != Scheme::kNf4) return d;
+  for (uint32_t r = 0; r < w.n; ++r)
+    for (uint32_t c = 0; c < w.k; ++c) {
+      const double scale = fp16_to_float(w.scales[static_cast<size_t>(r) * w.groups() + c / w.group]);
+      double& v = d.values[static_cast<size_t>(r) * w.k + c];
+      v = scale == 0 ? 0 : std::nearbyint(127 * (v / scale)) / 127 * scale;
+    }
+  return d;
+}
+
+struct LinearCase {
+  Scheme scheme;
+  uint32_t group;
+  bool int8;
+};
+
+// Runs one linear op for `rows` rows cut into `counts`, and compares with float64.
+void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group, const ModelConfig& config,
+                  const std::vector<uint32_t>& counts, const std::vector<int>& adapter_of,
+                  const std::vector<AdapterWeights>& adapters, uint32_t seed) {
+  const ModelWeights weights = random_weights(config, {c.scheme, c.group, Scheme::kW8}, seed);
+  Engine engine(kernels, config, weights, adapters,
+                {.isa = {}, .threads = 2, .activations = c.int8 ? PG_ACTIVATIONS_INT8 : PG_ACTIVATIONS_F32});
+  uint32_t rows = 0;
+  std::vector<SequenceSpan> sequences;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    sequences.push_back({.first_row = rows,
+                         .count = counts[i],
+                         .first_position = 0,
+                         .kv_blocks = {},
+                         .adapter = adapter_of[i] < 0 ? nullptr : engine.adapters[adapter_of[i]].get()});
+    rows += counts[i];
+  }
+  const std::vector<uint32_t> tokens(rows, 0);
+  const uint32_t layer = 1;
+  const std::vector<LinearPart> parts = linear_parts(config, group);
+  const uint32_t k = projection_shape(config, parts[0].projection).k;
+  const bool paired = group == LinearGroup::kGateUp;
+  const bool residual = group == LinearGroup::kO || group == LinearGroup::kDown;
+  uint32_t columns = 0;
+  for (const LinearPart& part : parts) columns = paired ? part.n : columns + part.n;
+
+  Random random(seed + 1);
+  const std::vector<float> x = random.floats(static_cast<size_t>(rows) * k, 3.0f);
+  const std::vector<float> before = random.floats(static_cast<size_t>(rows) * columns, 1.0f);
+  std::vector<float> y = before;
+  engine.backend->linear(*engine.model, {.tokens = tokens, .sequences = sequences, .output_rows = {}},
+                         {.layer = layer,
+                          .group = group,
+                          .epilogue = paired ? Epilogue::kSwiGlu : residual ? Epilogue::kAdd : Epilogue::kStore,
+                          .x = x.data(),
+                          .y = y.data()});
+
+  // Per projection: value and the sum of magnitudes that went into it, for the error bound.
+  struct Result {
+    std::vector<double> value, magnitude;
+  };
+  const auto project = [&](size_t part, const std::vector<float>& row, int adapter) {
+    const size_t p = static_cast<size_t>(parts[part].projection);
+    const WeightMatrix& matrix = weights.layers[layer].projections[p];
+    const oracle::Dense w = effective(matrix, c.int8);
+    const std::vector<double> exact(row.begin(), row.end());
+    const std::vector<double> in = c.int8 && c.scheme != Scheme::kF32 ? through_int8(row, c.group) : exact;
+    Result r{oracle::multiply(w, in), std::vector<double>(w.n)};
+    for (uint32_t n = 0; n < w.n; ++n)
+      for (uint32_t i = 0; i < k; ++i) {
+        // W4's sum runs over s*q and m apart, so their magnitudes count apart.
+        double magnitude = std::abs(w.values[static_cast<size_t>(n) * k + i]);
+        if (matrix.scheme == Scheme::kW4) {
+          const double m =
+              std::abs(fp16_to_float(matrix.minimums[static_cast<size_t>(n) * matrix.groups() + i / matrix.group]));
+          magnitude += 2 * m;
+        }
+        r.magnitude[n] += magnitude * std::abs(in[i]);
+      }
+    const std::vector<float>& bias = weights.layers[layer].biases[p];
+    for (size_t n = 0; n < bias.size(); ++n) {
+      r.value[n] += bias[n];
+      r.magnitude[n] += std::abs(bias[n]);
+    }
+    if (adapter >= 0 && adapters[adapter].modules[layer * 7 + p].rank > 0) {
+      const oracle::Dense update = oracle::delta(adapters[adapter].modules[layer * 7 + p], w.n, k);
+      const std::vector<double> extra = oracle::multiply(update, exact);
+      for (uint32_t n = 0; n < w.n; ++n) {
+        r.value[n] += extra[n];
+        for (uint32_t i = 0; i < k; ++i)
+          r.magnitude[n] += std::abs(update.values[static_cast<size_t>(n) * k + i] * exact[i]);
+      }
+    }
+    return r;
+  };
+
+  double worst = 0;
+  for (size_t s = 0; s < sequences.size(); ++s)
+    for (uint32_t i = 0; i < counts[s]; ++i) {
+      const size_t row = sequences[s].first_row + i;
+      const std::vector<float> input(x.begin() + row * k, x.begin() + (row + 1) * k);
+      std::vector<double> value, bound;
+      for (size_t p = 0; p < parts.size(); ++p) {
+        const Result r = project(p, input, adapter_of[s]);
+        if (paired && p == 1) {
+          for (size_t n = 0; n < value.size(); ++n) {
+            const double silu = value[n] / (1 + std::exp(-value[n]));
+            // |silu'| < 1.1; exp and the products round too.
+            bound[n] = 1.1 * bound[n] * std::abs(r.value[n]) + std::abs(silu) * 8 * kUlp * r.magnitude[n] +
+                       8 * kUlp * std::abs(silu * r.value[n]);
+            value[n] = silu * r.value[n];
+          }
+        } else {
+          value.insert(value.end(), r.value.begin(), r.value.end());
+          for (const double m : r.magnitude) bound.push_back(8 * kUlp * m);
+        }
+      }
+      for (size_t n = 0; n < columns; ++n) {
+        double expected = value[n];
+        if (residual) {
+          expected += before[row * columns + n];
+          bound[n] += kUlp * (std::abs(expected) + std::abs(before[row * columns + n]));
+        }
+        worst = std::max(worst, std::abs(y[row * columns + n] - expected) / bound[n]);
+        if (!(std::abs(y[row * columns + n] - expected) <= bound[n])) {
+          check::fail(__FILE__, __LINE__,
+                      std::string(kernels.isa) + ", group " + std::to_string(c.group) + ", row " + std::to_string(row) +
+                          ", column " + std::to_string(n) + ": " + check::show(y[row * columns + n]) + ", expected " +
+                          check::show(expected) + " within " + check::show(bound[n]));
+          return;
+        }
+      }
+    }
+  CHECK(worst > 0);  // a comparison of exact zeros would prove nothing
+}
+
+const std::vector<LinearCase> kLinearCases = {
+    {Scheme::kW4, 32, true},  {Scheme::kW4, 64, true},   {Scheme::kW4, 128, true},  {Scheme::kNf4, 32, true},
+    {Scheme::kNf4, 64, true}, {Scheme::kNf4, 128, true}, {Scheme::kW8, 32, true},   {Scheme::kW8, 64, true},
+    {Scheme::kW4, 32, false}, {Scheme::kW4, 128, false}, {Scheme::kNf4, 64, false}, {Scheme::kW8, 64, false},
+    {Scheme::kF32, 0, false}};
+
+}  // namespace
+
+TEST(linear_is_within_rounding_of_float64_for_every_scheme) {
+  ModelConfig config = odd_config();
+  config.qkv_bias = config.o_bias = config.mlp_bias = true;
+  const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {16, 1, 33}, AdapterType::kF16, 1),
+                                                random_adapter(config, 0x2a, {256, 3}, AdapterType::kBf16, 2),
+                                                random_adapter(config, 0x55, {8}, AdapterType::kF32, 3)};
+  for (const Kernels* kernels : all_kernels())
+    for (const LinearCase& c : kLinearCases)
+      for (const LinearGroup group : kLinearGroups)
+        check_linear(*kernels, c, group, config, {1, 0, 4, 3, 2, 5}, {0, 1, -1, 1, 2, 0}, adapters, 5);
+}
+
+TEST(linear_is_within_rounding_of_float64_for_every_row_count) {
+  ModelConfig config = odd_config();
+  config.hidden_size = 576;  // 4.5 groups of 128
+  config.ffn_size = 40;
+  const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {5}, AdapterType::kBf16, 1)};
+  for (const Kernels* kernels : all_kernels())
+    for (const uint32_t rows : {1u, 2u, 3u, 7u, 8u, 9u, 31u, 64u, 65u, 70u})
+      check_linear(*kernels, {Scheme::kW4, 128, true}, LinearGroup::kGateUp, config, {rows, 1}, {-1, 0}, adapters, rows);
+}
+
+TEST(int8_activations_lose_at_most_half_a_step_of_each_group) {
+  Random random(3);
+  for (const Kernels* kernels : all_kernels())
+    for (const uint32_t k : {1u, 31u, 64u, 100u, 576u})
+      for (const uint32_t group : {32u, 64u, 128u}) {
+        const uint32_t blocks = (k + 63) / 64, groups = (blocks * 64 + group - 1) / group;
+        const std::vector<float> x = random.floats(k, 5.0f);
+        std::vector<int8_t> codes(blocks * 64, 1);
+        std::vector<float> scales(groups), sums(groups);
+        kernels->quantize_row(x.data(), k, blocks, group, codes.data(), scales.data(), sums.data());
+        const std::vector<double> expected = through_int8(x, group);
+        for (uint32_t g = 0; g < groups; ++g) {
+          double sum = 0;
+          for (uint32_t i = g * group; i < std::min((g + 1) * group, blocks * 64); ++i) {
+            sum += codes[i];
+            if (i >= k) {
+              CHECK_EQ(static_cast<int>(codes[i]), 0);
+              continue;
+            }
+            CHECK_NEAR(codes[i] * static_cast<double>(scales[g]), expected[i], 0);
+            CHECK_NEAR(codes[i] * static_cast<double>(scales[g]), x[i], scales[g] * 0.5001);
+          }
+          CHECK_NEAR(sums[g], sum, 0);
+        }
+      }
+}
+
+TEST(rms_norm_is_within_rounding_of_float64) {
+  Random random(4);
+  for (const Kernels* kernels : all_kernels())
+    for (const uint32_t n : {1u, 15u, 16u, 17u, 100u, 576u}) {
+      const std::vector<float> x = random.floats(n, 3.0f), weight = random.floats(n, 1.0f);
+      std::vector<float> y(n);
+      kernels->rms_norm_row(x.data(), weight.data(), n, 1e-5f, y.data());
+      double squares = 0;
+      for (const float v : x) squares += static_cast<double>(v) * v;
+      const double rms = std::sqrt(squares / n + static_cast<double>(1e-5f));
+      for (uint32_t i = 0; i < n; ++i) {
+        const double expected = static_cast<double>(x[i]) * weight[i] / rms;
+        CHECK_NEAR(y[i], expected, 8 * kUlp * std::abs(expected));
+      }
+    }
+}
+
+TEST(model_in_f32_agrees_with_float64) {
+  ModelConfig config = odd_config();
+  config.sliding_window = 40;
+  config.qk_norm = config.qkv_bias = true;
+  config.rope_scaling = {.kind = RopeScaling::Kind::kLlama3, .factor = 8, .original_max_position = 64};
+  const ModelWeights weights = random_weights(config, {Scheme::kF32, 0, Scheme::kF32}, 31);
+  const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {16}, AdapterType::kBf16, 1)};
+  const oracle::Model model(config, weights);
+  const std::vector<Request> requests = {{random_tokens(config, 140, 1), -1}, {random_tokens(config, 80, 2), 0}};
+  std::vector<std::vector<std::vector<double>>> expected;
+  for (const Request& r : requests) expected.push_back(model.forward(r.tokens, r.adapter < 0 ? nullptr : &adapters[0]));
+  for (const Kernels* kernels : all_kernels()) {
+    Engine engine(*kernels, config, weights, adapters,
+                  {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv_f32 = true});
+    const auto logits = run(engine, requests, {50, 1, 30});
+    for (size_t i = 0; i < requests.size(); ++i)
+      for (size_t t = 0; t < expected[i].size(); ++t) {
+        double largest = 0, error = 0;
+        for (uint32_t v = 0; v < config.vocab_size; ++v) {
+          largest = std::max(largest, std::abs(expected[i][t][v]));
+          error = std::max(error, std::abs(logits[i][t][v] - expected[i][t][v]));
+        }
+        CHECK_NEAR(error / largest, 0, 2e-5);
+      }
+  }
+}
+
+TEST(attention_is_within_rounding_of_float64) {
+  for (const uint32_t heads : {1u, 3u, 4u, 7u, 64u}) {
+    ModelConfig config = odd_config();
+    config.heads = heads;
+    config.kv_heads = 1;
+    config.head_dim = heads == 64 ? 2 : 34;
+    config.sliding_window = heads == 3 ? 50 : 0;
+    config.hidden_size = 16;
+    config.rope_theta = 1e30f;  // pairs past the first hardly turn
+    const uint32_t rows = 150, dim = config.head_dim;
+    const ModelWeights weights = random_weights(config, {}, 1);
+    Random random(heads);
+    const size_t stride = config.q_dim() + 2 * config.kv_dim();
+    const std::vector<float> input = random.floats(rows * stride, 2.0f);
+    const std::vector<uint32_t> tokens(rows, 0), blocks = {2, 0, 1};
+    const std::vector<SequenceSpan> sequences = {{.first_row = 0, .count = rows, .first_position = 0, .kv_blocks = blocks}};
+    const StepBatch batch{.tokens = tokens, .sequences = sequences, .output_rows = {}};
+    for (const Kernels* kernels : all_kernels())
+      for (const bool f32 : {true, false}) {
+        Engine engine(*kernels, config, weights, {}, {.isa = {}, .threads = 2, .kv_f32 = f32});
+        const auto kv = engine.backend->create_kv_pool(config, 3);
+        std::vector<float> qkv = input, y(rows * config.q_dim());
+        engine.backend->rope_and_store_kv(*engine.model, batch, 0, qkv.data(), *kv);
+        engine.backend->attention(*engine.model, batch, 0, qkv.data(), *kv, y.data());
+
+        // Rotate here too, in double, from the input.
+        const std::vector<double> frequencies = oracle::rope_frequencies(config);
+        const auto rotated = [&](uint32_t row, uint32_t column) {
+          std::vector<double> v(dim);
+          for (uint32_t i = 0; i < dim / 2; ++i) {
+            const double a = input[row * stride + column + i], b = input[row * stride + column + i + dim / 2];
+            const double angle = row * frequencies[i];
+            v[i] = a * std::cos(angle) - b * std::sin(angle);
+            v[i + dim / 2] = b * std::cos(angle) + a * std::sin(angle);
+          }
+          return v;
+        };
+        const auto keep = [&](double v) { return f32 ? v : fp16_to_float(float_to_fp16(static_cast<float>(v))); };
+        double error = 0;
+        for (uint32_t row = 0; row < rows; ++row)
+          for (uint32_t h = 0; h < heads; ++h) {
+            const std::vector<double> q = rotated(row, h * dim);
+            std::vector<double> score(rows), o(dim);
+            double top = -1e300, sum = 0;
+            const uint32_t first = config.sliding_window && row + 1 > config.sliding_window ? row + 1 - config.sliding_window : 0;
+            for (uint32_t t = first; t <= row; ++t) {
+              const std::vector<double> key = rotated(t, config.q_dim());
+              for (uint32_t d = 0; d < dim; ++d) score[t] += q[d] * keep(key[d]);
+              score[t] /= std::sqrt(static_cast<double>(dim));
+              top = std::max(top, score[t]);
+            }
+            for (uint32_t t = first; t <= row; ++t) {
+              const double p = std::exp(score[t] - top);
+              sum += p;
+              for (uint32_t d = 0; d < dim; ++d)
+                o[d] += p * keep(input[t * stride + config.q_dim() + config.kv_dim() + d]);
+            }
+            for (uint32_t d = 0; d < dim; ++d)
+              error = std::max(error, std::abs(o[d] / sum - y[row * config.q_dim() + h * dim + d]));
+          }
+        // Values up to 2, scores up to about 30. A key that rounds the other way in fp16 moves a score by 2^-11 of it.
+        CHECK_NEAR(error, 0, f32 ? 2e-5 : 4e-3);
+      }
+  }
+}
