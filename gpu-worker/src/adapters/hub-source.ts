@@ -53,9 +53,9 @@ export class HubSource {
     const commit = isCommit(revision) ? revision : await this.commitOf(repository, revision || "main");
     return this.fetches.run(`${id}@${commit}`, async () => {
       const cached = await this.cache.find(id, commit);
-      return (
-        cached ?? this.cache.add(id, commit, async (directory) => this.client.download(repository, commit, directory))
-      );
+      if (cached) return cached;
+      const added = await this.cache.add(id, commit, async (folder) => this.client.download(repository, commit, folder));
+      return { ...added, fetched: true };
     });
   }
 

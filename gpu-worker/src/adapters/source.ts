@@ -9,4 +9,6 @@ export interface AdapterFolder {
   readonly source: string;
   /** The digest that the content must have, where it was recorded when it was fetched. */
   readonly digest?: string;
+  /** Set where it had to be fetched for this very caller. */
+  readonly fetched?: true;
 }

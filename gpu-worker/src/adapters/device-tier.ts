@@ -1,0 +1,121 @@
+import { performance } from "node:perf_hooks";
+import { EngineError, type Engine } from "../engine/engine.js";
+import { Failure } from "../failure.js";
+import type { AdapterVersion } from "./adapter-version.js";
+import type { HostTier } from "./host-tier.js";
+import { Recency } from "./recency.js";
+import type { Sequential } from "./sequential.js";
+import { Signal } from "../signal.js";
+
+/** An engine frees the memory of an adapter at the end of a step, a moment after its last request has ended. */
+const RECHECK_MILLIS = 20;
+const RETRY_AFTER_MILLIS = 1000;
+
+/** How long, and for whom, a load waits for room. */
+export interface RoomWait {
+  /** Longest wait, in milliseconds. */
+  readonly millis: number;
+  /** Whether anybody still waits for the version. */
+  readonly wanted: () => boolean;
+}
+
+/**
+ * Adapters on the device, ready for the next step. The engine knows how many fit: when it says that there is no room,
+ * the adapter that was not used for the longest time goes. Pinned ones and those in use never do; if only such are
+ * left, the load waits for one to become free.
+ *
+ * Loads are made one after another, first come first served: so a large adapter is not overtaken for ever by small
+ * ones.
+ */
+export class DeviceTier {
+  private readonly engine: Engine;
+  private readonly host: HostTier;
+  private readonly changed: (version: AdapterVersion) => void;
+  private readonly attached = new Recency<AdapterVersion>();
+  private readonly freed = new Signal();
+  private readonly loads: Sequential;
+
+  constructor(engine: Engine, host: HostTier, loads: Sequential, changed: (version: AdapterVersion) => void) {
+    this.engine = engine;
+    this.host = host;
+    this.loads = loads;
+    this.changed = changed;
+  }
+
+  /** Marks a version as used now. */
+  use(version: AdapterVersion): void {
+    if (version.slot !== undefined) this.attached.use(version);
+  }
+
+  /** Tells that a version is not in use or not pinned any more: there may be room now. */
+  release(): void {
+    this.freed.notify();
+  }
+
+  /** Brings a version to the device, unless nobody wants it any more. Rejects if it found no room in time. */
+  async load(version: AdapterVersion, wait: RoomWait): Promise<void> {
+    const end = performance.now() + wait.millis;
+    return this.loads.run(async () => this.loadNow(version, end, wait.wanted));
+  }
+
+  /** Takes a version off the device. Requests that run with it keep its memory until they end. */
+  drop(version: AdapterVersion): void {
+    if (version.slot === undefined) return;
+    this.engine.detachAdapter(version.slot);
+    version.slot = undefined;
+    this.attached.delete(version);
+    this.changed(version);
+    this.freed.notify();
+  }
+
+  private async loadNow(version: AdapterVersion, end: number, wanted: () => boolean): Promise<void> {
+    if (version.slot !== undefined) return;
+    const begin = performance.now();
+    const host = await this.host.load(version);
+    this.assertCanFit(version, host.deviceBytes);
+    while (version.slot === undefined) {
+      if (!wanted()) return;
+      const slot = await this.attach(host);
+      if (slot !== undefined) version.slot = slot;
+      else if (!this.evict()) await this.waitForRoom(version, end);
+    }
+    version.loadMicros = Math.round((performance.now() - begin) * 1000);
+    this.attached.use(version);
+    this.changed(version);
+  }
+
+  /** The slot, or undefined where there is no room. */
+  private async attach(host: Parameters<Engine["attachAdapter"]>[0]): Promise<number | undefined> {
+    try {
+      return await this.engine.attachAdapter(host);
+    } catch (error) {
+      if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
+      throw error;
+    }
+  }
+
+  private evict(): boolean {
+    for (const version of this.attached) {
+      if (version.pinned || version.references > 0) continue;
+      this.drop(version);
+      return true;
+    }
+    return false;
+  }
+
+  private async waitForRoom(version: AdapterVersion, end: number): Promise<void> {
+    const left = end - performance.now();
+    if (left <= 0) {
+      const message = `there is no room for adapter ${version.folder.id}: all adapter memory is pinned or in use`;
+      throw new Failure("ADAPTER_MEMORY_FULL", message, { retryAfterMillis: RETRY_AFTER_MILLIS });
+    }
+    await this.freed.wait(Math.min(left, RECHECK_MILLIS));
+  }
+
+  private assertCanFit({ folder }: AdapterVersion, bytes: number): void {
+    const { adapterBytes } = this.engine.info;
+    if (bytes <= adapterBytes) return;
+    const message = `adapter ${folder.id} takes ${bytes} bytes on the device, which has ${adapterBytes} for adapters; raise --adapter-bytes`;
+    throw new Failure("ADAPTER_MEMORY_FULL", message, { metadata: { adapter: folder.id } });
+  }
+}

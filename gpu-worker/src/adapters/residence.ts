@@ -1,0 +1,103 @@
+import type { Engine } from "../engine/engine.js";
+import type { AdapterVersion } from "./adapter-version.js";
+import { DeviceTier } from "./device-tier.js";
+import { asAdapterFailure, isPermanent } from "./engine-failure.js";
+import { ContentChanged, HostTier } from "./host-tier.js";
+import { Sequential } from "./sequential.js";
+
+/** Budgets of the tiers, and who hears of changes. */
+export interface ResidenceOptions {
+  readonly engine: Engine;
+  /** Bytes of adapters in host memory. */
+  readonly hostBytes: number;
+  /** Longest wait for room on the device, in milliseconds. */
+  readonly roomWaitMillis: number;
+  readonly changed: (version: AdapterVersion) => void;
+}
+
+/** Where versions are: moves them between host memory and device, and counts who uses them. */
+export class Residence {
+  private readonly options: ResidenceOptions;
+  private readonly host: HostTier;
+  private readonly device: DeviceTier;
+  private readonly loads = new Sequential();
+  private readonly loading = new Map<AdapterVersion, Promise<void>>();
+
+  constructor(options: ResidenceOptions) {
+    this.options = options;
+    this.host = new HostTier(options.engine, options.hostBytes, options.changed);
+    this.device = new DeviceTier(options.engine, this.host, this.loads, options.changed);
+  }
+
+  /** Somebody uses a version from now on: it will not be evicted. */
+  retain(version: AdapterVersion): void {
+    version.references++;
+    this.device.use(version);
+    this.options.changed(version);
+  }
+
+  /** Ends one use. A superseded version goes with its last one. */
+  release(version: AdapterVersion): void {
+    version.references--;
+    this.options.changed(version);
+    this.dropIfSuperseded(version);
+    this.device.release();
+  }
+
+  /** Brings a version, which the caller retains, to the device. Callers at once share one load. */
+  async toDevice(version: AdapterVersion): Promise<void> {
+    // Again, because a load ends early when those that asked for it have gone, just before others came.
+    while (version.slot === undefined && version.references > 0) {
+      let load = this.loading.get(version);
+      if (!load) {
+        load = this.startLoad(version).finally(() => this.loading.delete(version));
+        this.loading.set(version, load);
+      }
+      await load;
+    }
+  }
+
+  /** Brings a version to host memory. */
+  async toHost(version: AdapterVersion): Promise<void> {
+    if (version.host) return;
+    await this.guard(version, this.loads.run(async () => void (await this.host.load(version))));
+  }
+
+  pin(version: AdapterVersion, pinned: boolean): void {
+    if (version.pinned === pinned) return;
+    version.pinned = pinned;
+    this.options.changed(version);
+    this.device.release();
+  }
+
+  /** Takes a version off device and host memory. Requests that run with it keep their memory until they end. */
+  drop(version: AdapterVersion): void {
+    this.device.drop(version);
+    this.host.drop(version);
+  }
+
+  /** Drops a version that nobody can ask for any more, unless a request still uses it. */
+  dropIfSuperseded(version: AdapterVersion): void {
+    if (version.superseded && version.references === 0) this.drop(version);
+  }
+
+  private async startLoad(version: AdapterVersion): Promise<void> {
+    const wait = { millis: this.options.roomWaitMillis, wanted: () => version.references > 0 };
+    await this.guard(version, this.device.load(version, wait));
+  }
+
+  /** Says in our terms why a load failed, and remembers it where the content is at fault. */
+  private async guard(version: AdapterVersion, load: Promise<void>): Promise<void> {
+    try {
+      await load;
+    } catch (error) {
+      if (error instanceof ContentChanged) throw error;
+      const failure = asAdapterFailure(version.folder, error);
+      if (isPermanent(failure)) {
+        version.failure = failure;
+        this.options.changed(version);
+      }
+      throw failure;
+    }
+  }
+}

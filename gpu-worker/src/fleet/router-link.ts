@@ -1,0 +1,92 @@
+import { performance } from "node:perf_hooks";
+import { setTimeout as delay } from "node:timers/promises";
+import { FleetServiceDefinition } from "@polygraft/api";
+import { createChannel, createClient, Metadata } from "nice-grpc";
+import type { Log } from "../log.js";
+import { Backoff } from "./backoff.js";
+import { JoinSession, type FleetMember } from "./join-session.js";
+
+/** How a worker stays joined to one router. */
+export interface RouterLinkOptions {
+  /** "host:port" of the router. */
+  readonly address: string;
+  /** Sent with the greeting, for routers that ask for keys. Never logged. */
+  readonly apiKey?: string | undefined;
+  readonly member: FleetMember;
+  readonly log: Log;
+  /** Waits between tries. Default: 100 ms at first, 5 s at most. */
+  readonly backoff?: Backoff;
+}
+
+/** A stream that lasted this long, in milliseconds, was no failed try. */
+const STABLE_MILLIS = 5000;
+
+/** Notices a router whose machine has vanished: a ping after silence, and how long its answer may take. */
+const KEEPALIVE = { "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 5000 };
+
+/** Keeps the worker joined to one router for as long as it lives: when the stream ends, it joins anew. */
+export class RouterLink {
+  private readonly options: RouterLinkOptions;
+  private readonly backoff: Backoff;
+  private readonly stopped = new AbortController();
+  private readonly done: Promise<void>;
+  private session: JoinSession | undefined;
+  private leaving: string | undefined;
+
+  constructor(options: RouterLinkOptions) {
+    this.options = options;
+    this.backoff = options.backoff ?? new Backoff({ firstMillis: 100, mostMillis: 5000 });
+    this.done = this.stayJoined();
+  }
+
+  /** Tells the router that the worker takes no new requests. */
+  leave(reason: string): void {
+    this.leaving = reason;
+    this.session?.leave(reason);
+  }
+
+  /** Ends the stream. Resolves when it has ended. */
+  async close(): Promise<void> {
+    this.stopped.abort();
+    this.session?.end();
+    await this.done;
+  }
+
+  private async stayJoined(): Promise<void> {
+    const { address, log } = this.options;
+    while (!this.stopped.signal.aborted) {
+      const begin = performance.now();
+      const reason = await this.join().then(
+        () => "the router ended the stream",
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      );
+      if (this.stopped.signal.aborted) return;
+      if (performance.now() - begin >= STABLE_MILLIS) this.backoff.reset();
+      const wait = this.backoff.next();
+      log.warn("not joined", { router: address, reason, retryMillis: Math.round(wait) });
+      await delay(wait, undefined, { signal: this.stopped.signal }).catch(() => {});
+    }
+  }
+
+  /** One stream, to its end. */
+  private async join(): Promise<void> {
+    const { address, apiKey, member, log } = this.options;
+    const channel = createChannel(address, undefined, KEEPALIVE);
+    const session = new JoinSession(member);
+    this.session = session;
+    if (this.leaving !== undefined) session.leave(this.leaving);
+    try {
+      const client = createClient(FleetServiceDefinition, channel);
+      const metadata = Metadata(apiKey === undefined ? undefined : { authorization: `Bearer ${apiKey}` });
+      const { signal } = this.stopped;
+      for await (const response of client.join(session.messages(), { metadata, signal })) {
+        if (response.message?.$case === "welcome") log.info("joined", { router: address, name: response.message.value.router });
+        session.receive(response);
+      }
+    } finally {
+      session.end();
+      this.session = undefined;
+      channel.close();
+    }
+  }
+}

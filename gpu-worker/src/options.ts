@@ -1,0 +1,75 @@
+import type { NativeOptions } from "./engine/addon.js";
+import type { HubAllowance } from "./adapters/hub-source.js";
+import type { Log } from "./log.js";
+
+/** How the engine is opened: what `abi/engine.h` names, without its folders. */
+export type EngineOptions = Omit<NativeOptions, "modelDir" | "cacheDir">;
+
+/** How a worker runs. */
+export interface WorkerOptions extends EngineOptions {
+  /** Folder of the base model in Hugging Face layout. */
+  readonly model: string;
+  /** Name of the base model, as requests and routers know it. Default: the folder's name. */
+  readonly modelName?: string;
+  /** Stable name of the worker: 1 to 128 of A-Z a-z 0-9 . _ : -. Default: "hostname:port". */
+  readonly name?: string;
+  /** Where to listen, as "host:port"; port 0 takes a free one. Default: "127.0.0.1:0". */
+  readonly listen?: string;
+  /** Where routers reach the worker, as "host:port". Default: where it listens. */
+  readonly advertise?: string;
+  /** Routers to join, as "host:port" each. Default: none. */
+  readonly join?: readonly string[];
+  /** Sent to routers that ask for keys. */
+  readonly apiKey?: string;
+  /** Share of the fleet's work, above 0. Default: 1. */
+  readonly weight?: number;
+  /** Failure domain. Default: none. */
+  readonly zone?: string;
+  /** Folders below which every PEFT folder is an adapter. Asked in order. Default: none. */
+  readonly adapters?: string | readonly string[];
+  /** Keeps quantized checkpoints and fetched adapters. Default: "polygraft" in the user's cache folder. */
+  readonly cacheDir?: string;
+  /** Bytes of adapters in host memory. Default: 2 GiB. */
+  readonly hostAdapterBytes?: number;
+  /** Hub repositories that may be fetched: all, or "org/repo" and "org/*". Default: none. */
+  readonly allowHub?: boolean | readonly string[];
+  /** Address of the hub. Default: https://huggingface.co */
+  readonly hubUrl?: string;
+  /** Access token of the hub. Never logged. */
+  readonly hubToken?: string;
+  /** Bytes of fetched adapters on disk. Default: 20 GiB. */
+  readonly hubCacheBytes?: number;
+  /** Longest wait of a request for room on the device, in seconds. Default: 10. */
+  readonly adapterWaitSeconds?: number;
+  /** Seconds between looks at the adapter folders. Default: 30. */
+  readonly rescanSeconds?: number;
+  /** How long running streams may go on after a stop, in seconds. Default: 30. */
+  readonly drainSeconds?: number;
+  /** Default: JSON lines on standard error. */
+  readonly log?: Log;
+}
+
+/** Options with their defaults filled in. */
+export interface ResolvedOptions {
+  readonly engine: EngineOptions;
+  readonly model: string;
+  readonly modelName: string;
+  readonly name: string | undefined;
+  readonly listen: string;
+  readonly advertise: string | undefined;
+  readonly join: readonly string[];
+  readonly apiKey: string | undefined;
+  readonly weight: number;
+  readonly zone: string;
+  readonly adapters: readonly string[];
+  readonly cacheDir: string;
+  readonly hostAdapterBytes: number;
+  readonly allowHub: HubAllowance | undefined;
+  readonly hubUrl: string | undefined;
+  readonly hubToken: string | undefined;
+  readonly hubCacheBytes: number;
+  readonly adapterWaitMillis: number;
+  readonly rescanMillis: number;
+  readonly drainMillis: number;
+  readonly log: Log;
+}

@@ -1,0 +1,90 @@
+import type { GenerateRequest, GenerateResponse, InferenceServiceImplementation } from "@polygraft/api";
+import type { CallContext } from "nice-grpc-common";
+import type { AdapterLease, AdapterStore } from "../adapters/store.js";
+import { EngineError, type Engine } from "../engine/engine.js";
+import type { WorkerIdentity } from "../identity.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { Admission } from "./admission.js";
+import { CallScope } from "./call-scope.js";
+import { nowMicros } from "./clock.js";
+import { asSequenceFailure } from "./engine-failure.js";
+import { makePlan } from "./make-plan.js";
+import type { Plan } from "./plan.js";
+import { encodePrompt } from "./prompt.js";
+import { Run, type RunHost, type RunRequest } from "./run.js";
+import { StepFlusher } from "./step-flusher.js";
+
+/** What serves generations. */
+export interface InferenceOptions {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly adapters: AdapterStore;
+  readonly admission: Admission;
+  readonly worker: WorkerIdentity;
+}
+
+/** An adapter can be unloaded between its load and the request's first step; then it is loaded again. */
+const SUBMIT_ATTEMPTS = 3;
+
+/** Serves generations: checks, adapter, tokens, engine, and the stream back. */
+export class InferenceService implements InferenceServiceImplementation {
+  private readonly options: InferenceOptions;
+  private readonly host: RunHost;
+
+  constructor(options: InferenceOptions) {
+    this.options = options;
+    const { engine, tokenizer, worker } = options;
+    this.host = { engine, pieces: tokenizer.pieces, flusher: new StepFlusher(engine), worker };
+  }
+
+  async *generate(request: GenerateRequest, context: CallContext): AsyncGenerator<GenerateResponse> {
+    const arrival = nowMicros();
+    context.header.set("polygraft-worker", this.options.worker.name);
+    const leave = this.options.admission.enter();
+    using scope = new CallScope(context.signal);
+    let run: Run | undefined;
+    const cancel = (): void => run?.cancel(scope.signal.reason);
+    scope.signal.addEventListener("abort", cancel, { once: true });
+    try {
+      const plan = this.plan(request, context);
+      if (plan.ttftTargetMillis !== undefined) scope.expectStart(plan.ttftTargetMillis);
+      run = await this.start(plan, arrival, scope);
+      if (scope.signal.aborted) cancel();
+      for (let event = await run.next(); event; event = await run.next()) yield event;
+    } finally {
+      run?.cancel(undefined);
+      leave();
+    }
+  }
+
+  private plan(request: GenerateRequest, { metadata }: CallContext): Plan {
+    const { engine, worker } = this.options;
+    const { vocabularySize } = engine.info;
+    return makePlan(request, { name: worker.model, vocabularySize }, metadata.get("polygraft-request-id"));
+  }
+
+  private async start(plan: Plan, arrival: number, scope: CallScope): Promise<Run> {
+    const { engine, tokenizer } = this.options;
+    const prompt = await encodePrompt(plan, tokenizer, engine.info.contextLength);
+    for (let attempt = 1; ; attempt++) {
+      const lease = await this.lease(plan, scope.signal);
+      const request: RunRequest = { plan, prompt, lease, arrival, onStart: () => scope.started() };
+      try {
+        scope.signal.throwIfAborted();
+        return new Run(this.host, request);
+      } catch (error) {
+        lease?.release();
+        if (scope.signal.aborted) throw error;
+        if (!isSlotGone(error) || attempt === SUBMIT_ATTEMPTS) throw asSequenceFailure(error, lease?.identity.id);
+      }
+    }
+  }
+
+  private async lease({ adapter, onMiss }: Plan, signal: AbortSignal): Promise<AdapterLease | undefined> {
+    return adapter && this.options.adapters.acquire(adapter, onMiss, signal);
+  }
+}
+
+function isSlotGone(error: unknown): boolean {
+  return error instanceof EngineError && error.code === "NOT_FOUND";
+}

@@ -1,0 +1,63 @@
+import { homedir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { jsonLog } from "./log.js";
+import type { EngineOptions, ResolvedOptions, WorkerOptions } from "./options.js";
+
+const GIB = 1024 ** 3;
+
+/**
+ * Fills in the defaults.
+ * @throws RangeError naming the option that is out of its range.
+ */
+export function resolveOptions(options: WorkerOptions): ResolvedOptions {
+  const { name, allowHub = false, adapters = [], weight = 1, advertise, listen = "127.0.0.1:0" } = options;
+  check(name === undefined || /^[A-Za-z0-9._:-]{1,128}$/.test(name), "name", "1 to 128 letters, digits, '.', '_', '-' or ':'");
+  check(weight > 0 && Number.isFinite(weight), "weight", "above 0 and finite");
+  return {
+    engine: engineOptions(options),
+    model: options.model,
+    modelName: options.modelName ?? basename(resolve(options.model)),
+    name,
+    listen: hostPort("listen", listen, 0),
+    advertise: advertise && hostPort("advertise", advertise, 1),
+    join: (options.join ?? []).map((address) => hostPort("join", address, 1)),
+    apiKey: options.apiKey,
+    weight,
+    zone: options.zone ?? "",
+    adapters: typeof adapters === "string" ? [adapters] : adapters,
+    cacheDir: options.cacheDir ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "polygraft"),
+    hostAdapterBytes: atLeast("hostAdapterBytes", options.hostAdapterBytes ?? 2 * GIB, 0),
+    allowHub: allowHub === false ? undefined : allowHub,
+    hubUrl: options.hubUrl?.replace(/\/+$/, ""),
+    hubToken: options.hubToken,
+    hubCacheBytes: atLeast("hubCacheBytes", options.hubCacheBytes ?? 20 * GIB, 0),
+    adapterWaitMillis: 1000 * atLeast("adapterWaitSeconds", options.adapterWaitSeconds ?? 10, 0),
+    rescanMillis: 1000 * atLeast("rescanSeconds", options.rescanSeconds ?? 30, 1),
+    drainMillis: 1000 * atLeast("drainSeconds", options.drainSeconds ?? 30, 0),
+    log: options.log ?? jsonLog((line) => process.stderr.write(line)),
+  };
+}
+
+const ENGINE_KEYS = [
+  "scheme", "activations", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
+  "maxQueue", "kvBytes", "adapterBytes",
+] as const satisfies readonly (keyof EngineOptions)[]; // prettier-ignore
+
+function engineOptions(options: WorkerOptions): EngineOptions {
+  return Object.fromEntries(ENGINE_KEYS.filter((key) => options[key] !== undefined).map((key) => [key, options[key]]));
+}
+
+function hostPort(option: string, address: string, lowest: number): string {
+  const port = Number(/^(?:\[[0-9A-Fa-f:.]+\]|[^:]+):(\d{1,5})$/.exec(address)?.[1] ?? Number.NaN);
+  check(port >= lowest && port <= 65_535, option, `"host:port", not ${JSON.stringify(address)}`);
+  return address;
+}
+
+function atLeast(option: string, value: number, least: number): number {
+  check(value >= least, option, `at least ${least}`);
+  return value;
+}
+
+function check(ok: boolean, option: string, allowed: string): void {
+  if (!ok) throw new RangeError(`the option ${option} must be ${allowed}`);
+}

@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import {
+  AdapterServiceDefinition,
+  InferenceServiceDefinition,
+  type AdapterServiceImplementation,
+  type InferenceServiceImplementation,
+} from "@polygraft/api";
+import { createServer } from "nice-grpc";
+import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
+import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
+import { ServerReflection, ServerReflectionService } from "nice-grpc-server-reflection";
+import type { Log } from "../log.js";
+import type { WorkerHealth } from "./health.js";
+import { reportBugs } from "./report-bugs.js";
+
+/** What a worker serves. */
+export interface WorkerServices {
+  readonly inference: InferenceServiceImplementation;
+  readonly adapters: AdapterServiceImplementation;
+  readonly health: WorkerHealth;
+}
+
+/** A worker's gRPC server. */
+export interface WorkerServer {
+  /** Port that it listens on. */
+  readonly port: number;
+  /** Takes no new calls, and resolves when the running ones have ended. */
+  shutdown(): Promise<void>;
+  /** Ends all calls at once. */
+  forceShutdown(): void;
+}
+
+/** Larger requests are refused with RESOURCE_EXHAUSTED before they are decoded. */
+const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+
+const { resolve } = createRequire(import.meta.url);
+
+/** Starts a worker's server at "host:port". Rejects if the address is taken. */
+export async function startWorkerServer(address: string, services: WorkerServices, log: Log): Promise<WorkerServer> {
+  const server = createServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES })
+    .use(errorDetailsServerMiddleware)
+    .use(reportBugs(log));
+  server.add(withoutCopies(InferenceServiceDefinition), services.inference);
+  server.add(AdapterServiceDefinition, services.adapters);
+  server.add(HealthDefinition, HealthServiceImpl(services.health.state));
+  const image = await readFile(resolve("@polygraft/api/polygraft.binpb"));
+  const names = [InferenceServiceDefinition.fullName, AdapterServiceDefinition.fullName];
+  server.add(ServerReflectionService, ServerReflection(image, names));
+  const port = await server.listen(address);
+  return { port, shutdown: async () => server.shutdown(), forceShutdown: () => server.forceShutdown() };
+}
+
+/**
+ * The definition without `fromPartial` of its responses: the server would copy each event in depth before it encodes
+ * it, and events are made whole here.
+ */
+function withoutCopies(definition: typeof InferenceServiceDefinition): typeof InferenceServiceDefinition {
+  const { generate } = definition.methods;
+  const { fromPartial: _, ...responseType } = generate.responseType;
+  return { ...definition, methods: { generate: { ...generate, responseType } } } as unknown as typeof definition;
+}

@@ -1,0 +1,92 @@
+import { hostname } from "node:os";
+import type { PrefetchAdapter } from "@polygraft/api";
+import { AdapterStore } from "./adapters/store.js";
+import type { Engine } from "./engine/engine.js";
+import { makeHello } from "./fleet/hello.js";
+import { LoadMeter } from "./fleet/load-meter.js";
+import { RouterLink } from "./fleet/router-link.js";
+import { openEngine } from "./open-engine.js";
+import type { ResolvedOptions, WorkerOptions } from "./options.js";
+import { Admission } from "./request/admission.js";
+import { InferenceService } from "./request/inference-service.js";
+import { resolveOptions } from "./resolve-options.js";
+import { AdapterService } from "./server/adapter-service.js";
+import { WorkerHealth } from "./server/health.js";
+import { startWorkerServer } from "./server/worker-server.js";
+import { openSources } from "./sources.js";
+import { Tokenizer } from "./tokenizer/tokenizer.js";
+import { Worker } from "./worker.js";
+
+/** What a worker is started with beyond its options. */
+export interface StartHooks {
+  /** A router asks the worker to leave. */
+  readonly onDrainRequest?: (reason: string) => void;
+}
+
+/**
+ * Starts a worker: opens the model, looks for adapters, listens, joins its routers.
+ * @throws RangeError for a bad option, EngineError for a model that cannot be served, Error for a folder or an address.
+ */
+export async function startWorker(options: WorkerOptions, hooks: StartHooks = {}): Promise<Worker> {
+  const resolved = resolveOptions(options);
+  const [sources, tokenizer] = await Promise.all([openSources(resolved), Tokenizer.load(resolved.model)]);
+  const engine = await openEngine(resolved);
+  try {
+    return await serve(resolved, hooks, engine, tokenizer, sources);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+async function serve(
+  options: ResolvedOptions,
+  hooks: StartHooks,
+  engine: Engine,
+  tokenizer: Tokenizer,
+  sources: Awaited<ReturnType<typeof openSources>>,
+): Promise<Worker> {
+  const { listen, log, modelName, hostAdapterBytes, adapterWaitMillis } = options;
+  const identity = { name: options.name ?? "", model: modelName };
+  const adapters = new AdapterStore({
+    engine,
+    worker: identity,
+    sources,
+    hostBytes: hostAdapterBytes,
+    roomWaitMillis: adapterWaitMillis,
+  });
+  await adapters.rescan();
+  const admission = new Admission(engine.info.maxSequences + engine.info.maxQueue);
+  const health = new WorkerHealth();
+  const inference = new InferenceService({ engine, tokenizer, adapters, admission, worker: identity });
+  const server = await startWorkerServer(listen, { inference, adapters: new AdapterService(adapters), health }, log);
+  const host = listen.slice(0, listen.lastIndexOf(":"));
+  identity.name ||= `${hostname()}:${server.port}`;
+  const reachable = host === "0.0.0.0" || host === "[::]" ? hostname() : host;
+  const { weight, zone, advertise = `${reachable}:${server.port}` } = options;
+  const member = {
+    hello: makeHello({ identity, address: advertise, weight, zone }, engine.info),
+    adapters,
+    meter: new LoadMeter(engine, () => adapters.waiting),
+    prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
+    drain: (reason: string): void => hooks.onDrainRequest?.(reason),
+  };
+  const links = options.join.map((address) => new RouterLink({ address, apiKey: options.apiKey, member, log }));
+  const { drainMillis } = options;
+  const rescans = setInterval(() => void rescan(adapters, options), options.rescanMillis);
+  const address = `${host}:${server.port}`;
+  return new Worker({ name: identity.name, address, engine, admission, health, server, links, rescans, drainMillis });
+}
+
+const NEVER = new AbortController().signal;
+
+async function prefetch(adapters: AdapterStore, { adapter, tier }: PrefetchAdapter, { log }: ResolvedOptions) {
+  if (!adapter) return;
+  await adapters.load(adapter, tier, false, NEVER).catch((error: Error) => {
+    log.warn("an adapter could not be prefetched", { adapter: adapter.id, reason: error.message });
+  });
+}
+
+async function rescan(adapters: AdapterStore, { log }: ResolvedOptions): Promise<void> {
+  await adapters.rescan().catch((error: Error) => log.warn("the adapter folders could not be read", { reason: error.message }));
+}

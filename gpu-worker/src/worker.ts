@@ -1,0 +1,74 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Engine } from "./engine/engine.js";
+import type { RouterLink } from "./fleet/router-link.js";
+import type { Admission } from "./request/admission.js";
+import type { WorkerHealth } from "./server/health.js";
+import type { WorkerServer } from "./server/worker-server.js";
+
+/** What a running worker consists of. */
+export interface WorkerParts {
+  /** Stable name. */
+  readonly name: string;
+  /** "host:port" where it listens. */
+  readonly address: string;
+  readonly engine: Engine;
+  readonly admission: Admission;
+  readonly health: WorkerHealth;
+  readonly server: WorkerServer;
+  readonly links: readonly RouterLink[];
+  /** Looks at the adapter folders from time to time. */
+  readonly rescans: NodeJS.Timeout;
+  /** How long running streams may go on after a stop, in milliseconds. */
+  readonly drainMillis: number;
+}
+
+/** What the last messages of a stream may take to leave, in milliseconds. */
+const FLUSH_MILLIS = 1000;
+
+/** A worker that serves, until it is drained. */
+export class Worker {
+  private readonly parts: WorkerParts;
+  private drained: Promise<void> | undefined;
+
+  constructor(parts: WorkerParts) {
+    this.parts = parts;
+  }
+
+  /** Stable name. */
+  get name(): string {
+    return this.parts.name;
+  }
+
+  /** "host:port" where it listens. */
+  get address(): string {
+    return this.parts.address;
+  }
+
+  /**
+   * Tells routers and health checks, takes no new requests, lets the running ones finish for as long as the options
+   * allow, and closes everything. Resolves when nothing is left.
+   */
+  async drain(reason: string): Promise<void> {
+    this.drained ??= this.drainNow(reason);
+    await this.drained;
+  }
+
+  private async drainNow(reason: string): Promise<void> {
+    const { admission, drainMillis, engine, health, links, rescans, server } = this.parts;
+    clearInterval(rescans);
+    health.drain();
+    for (const link of links) link.leave(reason);
+    await within(drainMillis, admission.drain());
+    await within(FLUSH_MILLIS, server.shutdown());
+    server.forceShutdown();
+    await Promise.all(links.map(async (link) => link.close()));
+    await engine.close();
+  }
+}
+
+/** Waits for `work`, but not for long. */
+async function within(millis: number, work: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([work, delay(millis, undefined, { signal: timer.signal })]);
+  timer.abort();
+}
