@@ -57,7 +57,9 @@ test("the packed types resolve in a strict project", async () => {
   await writeFile(
     join(folder, "types.ts"),
     `import { Polygraft } from "@polygraft/client";
+     import { TestServer } from "@polygraft/client/testing";
      import { GenerateRequest } from "@polygraft/api";
+     export const server: Promise<TestServer> = TestServer.start(() => ["Hello"]);
      export const text: Promise<string> = new Polygraft().generate({ prompt: "x", temperature: 0 }).text();
      export const message: GenerateRequest = GenerateRequest.fromPartial({ model: "m" });
      // @ts-expect-error the types are there, so a wrong field is an error
