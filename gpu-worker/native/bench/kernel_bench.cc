@@ -1,0 +1,301 @@
+// How fast the CPU kernels are, one thread each: Gop/s of the quantized linear, time of attention, tax of adapters.
+//
+//   kernel_bench [--json] [--isa NAME] [--filter TEXT]
+//
+// Times are the thread's own CPU time, median of several runs, so that a busy neighbour disturbs little. One operation
+// is one multiplication or one addition: a linear of M rows has 2 M N K.
+#include <ctime>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cpu/cpu_kv_pool.h"
+#include "cpu/isa.h"
+#include "cpu/packing.h"
+
+using namespace polygraft;
+
+namespace {
+
+struct Options {
+  bool json = false;
+  std::string isa, filter;
+} options;
+
+double thread_seconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+// Median seconds of a call, over runs of at least 3 ms.
+double measure(const std::function<void()>& call) {
+  call();
+  const double start = thread_seconds();
+  call();
+  const int calls = std::max(1, static_cast<int>(3e-3 / (thread_seconds() - start)));
+  std::vector<double> runs;
+  for (int run = 0; run < 11; ++run) {
+    const double begin = thread_seconds();
+    for (int i = 0; i < calls; ++i) call();
+    runs.push_back((thread_seconds() - begin) / calls);
+  }
+  std::nth_element(runs.begin(), runs.begin() + 5, runs.end());
+  return runs[5];
+}
+
+void report(const Kernels& kernels, const std::string& name, double seconds, double value, const char* unit) {
+  if (options.json)
+    std::printf("{\"case\":\"%s\",\"isa\":\"%s\",\"us\":%.2f,\"value\":%.2f,\"unit\":\"%s\"}\n", name.c_str(), kernels.isa,
+                seconds * 1e6, value, unit);
+  else
+    std::printf("%-44s %-11s %10.1f us %8.1f %s\n", name.c_str(), kernels.isa, seconds * 1e6, value, unit);
+  std::fflush(stdout);
+}
+
+bool wanted(const std::string& name) { return name.find(options.filter) != std::string::npos; }
+
+std::mt19937 engine(1);
+std::vector<float> random_floats(size_t n) {
+  std::vector<float> v(n);
+  for (float& x : v) x = static_cast<float>(engine() / 2147483648.0 - 1.0);
+  return v;
+}
+
+constexpr uint16_t kHalfTenth = 0x2e66;  // 0.1
+
+// A linear layer with random codes, and the tickets of `rows` rows as the backend cuts them.
+struct Linear {
+  PackedMatrix matrix;
+  uint32_t n, k;
+
+  Linear(Scheme scheme, uint32_t group, uint32_t n_, uint32_t k_, ThreadPool& pool) : n(n_), k(k_) {
+    WeightMatrix w;
+    w.scheme = scheme;
+    w.n = n;
+    w.k = k;
+    w.group = group;
+    w.codes.resize(static_cast<size_t>(n) * (scheme == Scheme::kW8 ? k : (k + 1) / 2));
+    for (uint8_t& c : w.codes) c = static_cast<uint8_t>(scheme == Scheme::kW8 ? engine() % 255 - 127 : engine());
+    w.scales.assign(static_cast<size_t>(n) * w.groups(), kHalfTenth);
+    if (scheme == Scheme::kW4) w.minimums.assign(w.scales.size(), kHalfTenth);
+    std::vector<WeightMatrix> parts;
+    parts.push_back(std::move(w));
+    matrix = PackedMatrix(std::move(parts), false, pool);
+  }
+
+  struct Input {
+    std::vector<float> x, y;
+    std::vector<int8_t> codes;
+    std::vector<float> scales, sums;
+    QuantizedRows quantized;
+  };
+  Input input(uint32_t rows) const {
+    const TileMatrix& w = matrix.view();
+    Input in;
+    in.x = random_floats(static_cast<size_t>(rows) * k);
+    in.y.resize(static_cast<size_t>(rows) * n);
+    in.codes.resize(static_cast<size_t>(rows) * w.blocks * 64);
+    in.scales.resize(static_cast<size_t>(rows) * w.groups);
+    in.sums.resize(in.scales.size());
+    in.quantized = {in.codes.data(), in.scales.data(), in.sums.data(), w.blocks * 64, w.groups};
+    return in;
+  }
+  void quantize(const Kernels& kernels, Input& in, uint32_t rows) const {
+    const TileMatrix& w = matrix.view();
+    for (uint32_t m = 0; m < rows; ++m)
+      kernels.quantize_row(in.x.data() + static_cast<size_t>(m) * k, k, w.blocks, w.group,
+                           in.codes.data() + static_cast<size_t>(m) * w.blocks * 64,
+                           in.scales.data() + static_cast<size_t>(m) * w.groups,
+                           in.sums.data() + static_cast<size_t>(m) * w.groups);
+  }
+  void multiply(const Kernels& kernels, Input& in, uint32_t rows, bool int8, const std::vector<ExpandSpan>& spans) const {
+    for (uint32_t row = 0; row < rows; row += kMaxTileRows)
+      for (uint32_t t = 0; t < tiles_of(n); ++t)
+        kernels.linear_tile({.matrix = &matrix.view(),
+                             .tile = t,
+                             .part_tile = t,
+                             .bias = nullptr,
+                             .spans = {spans.data(), nullptr},
+                             .span_count = {static_cast<uint32_t>(spans.size()), 0},
+                             .first_row = row,
+                             .rows = std::min(kMaxTileRows, rows - row),
+                             .quantized = int8 ? &in.quantized : nullptr,
+                             .x = in.x.data(),
+                             .x_stride = k,
+                             .epilogue = TileEpilogue::kStore,
+                             .y = in.y.data() + t * kLanes,
+                             .y_stride = n,
+                             .columns = kLanes});
+  }
+};
+
+struct Shape {
+  uint32_t n, k;
+};
+constexpr Shape kShapes[] = {{1536, 576}, {5632, 2048}};
+
+std::string shape_name(Shape s) { return std::to_string(s.k) + "x" + std::to_string(s.n); }
+
+void bench_linear(const Kernels& kernels, ThreadPool& pool) {
+  struct Kind {
+    const char* name;
+    Scheme scheme;
+    uint32_t group;
+    bool int8;
+  };
+  const Kind kinds[] = {{"w4-g32", Scheme::kW4, 32, true},    {"w4-g64", Scheme::kW4, 64, true},
+                        {"w4-g128", Scheme::kW4, 128, true},  {"nf4-g64", Scheme::kNf4, 64, true},
+                        {"w8-g64", Scheme::kW8, 64, true},    {"w4-g32-f32", Scheme::kW4, 32, false},
+                        {"nf4-g64-f32", Scheme::kNf4, 64, false}};
+  for (const Kind& kind : kinds)
+    for (const Shape shape : kShapes) {
+      const Linear linear(kind.scheme, kind.group, shape.n, shape.k, pool);
+      for (const uint32_t rows : {1u, 8u, 32u, 128u}) {
+        const std::string name = std::string("linear ") + kind.name + " " + shape_name(shape) + " M=" + std::to_string(rows);
+        if (!wanted(name)) continue;
+        Linear::Input in = linear.input(rows);
+        linear.quantize(kernels, in, rows);
+        const double seconds = measure([&] { linear.multiply(kernels, in, rows, kind.int8, {}); });
+        report(kernels, name, seconds, 2e-9 * rows * shape.n * shape.k / seconds, "Gop/s");
+      }
+    }
+}
+
+void bench_quantize(const Kernels& kernels, ThreadPool& pool) {
+  const std::string name = "quantize g32 2048 M=32";
+  if (!wanted(name)) return;
+  const Linear linear(Scheme::kW4, 32, 16, 2048, pool);
+  Linear::Input in = linear.input(32);
+  const double seconds = measure([&] { linear.quantize(kernels, in, 32); });
+  report(kernels, name, seconds, 32 * 2048 * 1e-9 / seconds, "Gfloat/s");
+}
+
+// Rows over 8 adapters of rank 16 in bf16: time of the linear with shrink and expand over time without.
+void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
+  constexpr uint32_t kAdapters = 8, kRank = 16;
+  for (const Shape shape : kShapes) {
+    const Linear linear(Scheme::kW4, 32, shape.n, shape.k, pool);
+    std::vector<std::vector<uint16_t>> a(kAdapters), b(kAdapters);
+    for (uint32_t i = 0; i < kAdapters; ++i) {
+      a[i].assign(static_cast<size_t>(shape.k) * kLanes, 0x3c00);
+      b[i].assign(static_cast<size_t>(shape.n) * kRank, 0x3c00);
+    }
+    for (const uint32_t rows : {8u, 32u, 128u}) {
+      const std::string name = "lora 8 x r16 w4-g32 " + shape_name(shape) + " M=" + std::to_string(rows);
+      if (!wanted(name)) continue;
+      Linear::Input in = linear.input(rows);
+      std::vector<float> v(static_cast<size_t>(rows) * kRank);
+      std::vector<ExpandSpan> spans;
+      const uint32_t each = rows / kAdapters;
+      for (uint32_t i = 0; i < kAdapters; ++i)
+        spans.push_back({.first_row = i * each,
+                         .count = each,
+                         .rank = kRank,
+                         .type = AdapterType::kBf16,
+                         .scaling = 1,
+                         .b = b[i].data(),
+                         .v = v.data() + static_cast<size_t>(i) * each * kRank,
+                         .v_stride = kRank});
+      const auto base = [&] {
+        linear.quantize(kernels, in, rows);
+        linear.multiply(kernels, in, rows, true, {});
+      };
+      const auto adapted = [&] {
+        linear.quantize(kernels, in, rows);
+        for (uint32_t i = 0; i < kAdapters; ++i)
+          kernels.shrink_tile({.a = a[i].data(),
+                               .type = AdapterType::kBf16,
+                               .k = shape.k,
+                               .rows = each,
+                               .x = in.x.data() + static_cast<size_t>(i) * each * shape.k,
+                               .x_stride = shape.k,
+                               .v = v.data() + static_cast<size_t>(i) * each * kRank,
+                               .v_stride = kRank});
+        linear.multiply(kernels, in, rows, true, spans);
+      };
+      const double with = measure(adapted), without = measure(base);
+      report(kernels, name, with, 100 * (with / without - 1), "% more time");
+    }
+  }
+}
+
+// All heads of a model's layer at 1024 tokens: one decoded row, or the last 64 rows of a prompt.
+void bench_attention(const Kernels& kernels) {
+  struct Heads {
+    const char* name;
+    uint32_t heads, kv_heads;
+  };
+  constexpr uint32_t kDim = 64, kContext = 1024;
+  for (const Heads& h : {Heads{"9/3 heads", 9, 3}, Heads{"32/4 heads", 32, 4}})
+    for (const uint32_t rows : {1u, 64u}) {
+      const std::string name = std::string("attention ctx 1024 ") + h.name + " rows=" + std::to_string(rows);
+      if (!wanted(name)) continue;
+      ModelConfig config;
+      config.layers = 1;
+      config.heads = h.heads;
+      config.kv_heads = h.kv_heads;
+      config.head_dim = kDim;
+      const CpuKvPool kv(config, false, kContext / kKvBlockTokens);
+      auto* cache = reinterpret_cast<uint16_t*>(kv.layer(0));
+      for (size_t i = 0; i < kv.layout.block_stride * kv.blocks(); ++i) cache[i] = static_cast<uint16_t>(0x3000 + engine() % 0x800);
+      const std::vector<float> q = random_floats(static_cast<size_t>(rows) * config.q_dim());
+      std::vector<float> y(q.size());
+      std::vector<uint32_t> blocks;
+      for (uint32_t b = 0; b < kv.blocks(); ++b) blocks.push_back(b);
+      const uint32_t group = h.heads / h.kv_heads, step = kMaxQueries / group;
+      const double seconds = measure([&] {
+        for (uint32_t head = 0; head < h.kv_heads; ++head)
+          for (uint32_t row = 0; row < rows; row += step)
+            kernels.attention_tile({.q = q.data() + row * config.q_dim() + head * group * kDim,
+                                    .y = y.data() + row * config.q_dim() + head * group * kDim,
+                                    .q_stride = config.q_dim(),
+                                    .y_stride = config.q_dim(),
+                                    .rows = std::min(step, rows - row),
+                                    .heads = group,
+                                    .head_dim = kDim,
+                                    .first_position = kContext - rows + row,
+                                    .window = 0,
+                                    .scale = 0.125f,
+                                    .blocks = blocks.data(),
+                                    .kv = cache + kv.layout.head_stride * head,
+                                    .block_stride = kv.layout.block_stride,
+                                    .value_offset = kv.layout.value_offset,
+                                    .value_stride = kv.layout.value_stride,
+                                    .kv_f32 = false});
+      });
+      const double operations = 4e-9 * rows * h.heads * kDim * kContext;  // a causal prompt does slightly less
+      report(kernels, name, seconds, operations / seconds, "Gop/s");
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--json") {
+      options.json = true;
+    } else if (argument == "--isa" && i + 1 < argc) {
+      options.isa = argv[++i];
+    } else if (argument == "--filter" && i + 1 < argc) {
+      options.filter = argv[++i];
+    } else {
+      std::fprintf(stderr, "usage: kernel_bench [--json] [--isa scalar|avx2|avx512vnni] [--filter TEXT]\n");
+      return 2;
+    }
+  }
+  ThreadPool pool(1);
+  for (const Kernels* kernels : supported_kernels()) {
+    if (!options.isa.empty() && options.isa != kernels->isa) continue;
+    bench_linear(*kernels, pool);
+    bench_quantize(*kernels, pool);
+    bench_adapters(*kernels, pool);
+    bench_attention(*kernels);
+  }
+}
