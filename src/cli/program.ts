@@ -7,6 +7,7 @@ import { generateCommand } from "./commands/generate.js";
 import { routerCommand } from "./commands/router.js";
 import { scoreCommand } from "./commands/score.js";
 import { upCommand } from "./commands/up.js";
+import { workerCommand } from "./commands/worker.js";
 
 const commands = [
   upCommand,
@@ -16,6 +17,7 @@ const commands = [
   benchCommand,
   demoCommand,
   routerCommand,
+  workerCommand,
 ];
 
 /** The command line of polygraft. Errors are thrown, not printed. */

@@ -134,7 +134,7 @@ test.for([
   expect(stdout).toBe("");
 });
 
-test.for(["up", "router", "generate", "adapters", "score", "bench", "demo"])("%s --help shows examples", async (command) => {
+test.for(["up", "router", "worker", "generate", "adapters", "score", "bench", "demo"])("%s --help shows examples", async (command) => {
   const { code, stdout } = await runCli([command, "--help"]);
   expect(code).toBe(0);
   expect(stdout).toMatch(new RegExp(`Examples:\\n  polygraft ${command}`));

@@ -1,0 +1,77 @@
+import type { WorkerOptions } from "@polygraft/worker";
+import { Command, Option } from "commander";
+import { byteSize, decimal, hostPort, integer, oneOf, repeated } from "../arguments.js";
+import { serveUntilStopped } from "../fleet/serve-until-stopped.js";
+
+/** Flags are named as the options of the worker, so what commander parsed is what the worker takes. */
+type WorkerCommandOptions = Omit<WorkerOptions, "apiKey" | "hubToken">;
+
+/** `polygraft worker`: one worker process. */
+export function workerCommand(): Command {
+  const command = new Command("worker")
+    .summary("run a worker")
+    .description(
+      "Runs a worker until Ctrl-C or SIGTERM: it loads the model, joins its routers and serves. It prints\n" +
+        "`listening on HOST:PORT` when it does, and its log on standard error, one JSON object a line.",
+    )
+    .requiredOption("-m, --model <dir>", "folder of the base model (Hugging Face layout)")
+    .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter; may be given several times", repeated((dir) => dir))
+    .option("-j, --join <host:port>", "router to join; may be given several times", repeated(hostPort))
+    .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:0")
+    .option("--advertise <host:port>", "address that routers are told (default: the one it listens on)", hostPort)
+    .option("--name <name>", "stable name, which placement hashes (default: host:port)")
+    .option("--model-name <name>", "name of the base model (default: the folder's name)")
+    .option("--weight <x>", "share of the fleet's work, against the other workers' (default: 1)", decimal(0, 1e6))
+    .option("--zone <name>", "failure domain");
+  for (const option of [...engineOptions(), ...adapterOptions()]) command.addOption(option);
+  return command
+    .option("--drain-seconds <s>", "how long running streams may go on after a stop (default: 30)", decimal(0, 86_400))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  polygraft worker --model ./models/base --adapters ./models/adapters --join 127.0.0.1:50051
+  polygraft worker --model ./llama --listen 0.0.0.0:50061 --advertise 10.0.0.5:50061 --join router:50051 --group 64
+  polygraft worker --model ./llama --allow-hub acme/* --hub-cache-bytes 20G
+
+Sizes take K, M, G and T. The environment variables POLYGRAFT_API_KEY and HF_TOKEN hold the keys for router and hub.`,
+    )
+    .action(worker);
+}
+
+function engineOptions(): Option[] {
+  return [
+    new Option("--threads <n>", "threads of the engine (default: one for each core)").argParser(integer(1, 1024)),
+    new Option("--scheme <name>", "how weights are held (default: w4)").choices(["w4", "nf4", "f32"]),
+    new Option("--group <n>", "weights that share a scale: 32, 64 or 128 (default: 32)").argParser(oneOf(32, 64, 128)),
+    new Option("--head-bits <n>", "bits of embedding and output head: 4, 8 or 32 (default: 8)").argParser(oneOf(4, 8, 32)),
+    new Option("--activations <name>", "how activations enter a quantized layer (default: int8)").choices(["int8", "f32"]),
+    new Option("--isa <name>", "instruction set (default: the best that the CPU has)").choices(["scalar", "avx2", "avx512vnni"]),
+    new Option("--max-context <n>", "most tokens of prompt and output (default: the model's, at most 8192)").argParser(integer(1)),
+    new Option("--max-sequences <n>", "most sequences in one step (default: 64)").argParser(integer(1)),
+    new Option("--max-step-tokens <n>", "most tokens in one step (default: 512)").argParser(integer(1)),
+    new Option("--max-queue <n>", "most requests that wait (default: 1024)").argParser(integer(0)),
+    new Option("--kv-bytes <size>", "memory for keys and values (default: by need, at most 1G)").argParser(byteSize),
+    new Option("--cache-dir <dir>", "keeps quantized weights and fetched adapters (default: in the user's cache folder)"),
+  ];
+}
+
+function adapterOptions(): Option[] {
+  return [
+    new Option("--adapter-bytes <size>", "memory for adapters on the device (default: 512M)").argParser(byteSize),
+    new Option("--host-adapter-bytes <size>", "host memory for adapters (default: 2G)").argParser(byteSize),
+    new Option("--allow-hub [repos...]", 'adapters may come from "hf://": all, or those of "org/repo" or "org/*"'),
+    new Option("--hub-url <url>", "the hub (default: https://huggingface.co)"),
+    new Option("--hub-cache-bytes <size>", "disk for fetched adapters (default: 20G)").argParser(byteSize),
+    new Option("--adapter-wait-seconds <s>", "longest wait for room for an adapter (default: 10)").argParser(decimal(0, 3600)),
+    new Option("--rescan-seconds <s>", "time between looks for new adapters (default: 30)").argParser(decimal(0, 86_400)),
+  ];
+}
+
+async function worker(options: WorkerCommandOptions): Promise<void> {
+  // Loaded here, because the other commands start faster without the engine.
+  const { runWorker } = await import("@polygraft/worker");
+  const { POLYGRAFT_API_KEY: apiKey, HF_TOKEN: hubToken } = process.env;
+  const keys = { ...(apiKey ? { apiKey } : {}), ...(hubToken ? { hubToken } : {}) };
+  await serveUntilStopped((signal) => runWorker({ ...options, ...keys }, signal));
+}
