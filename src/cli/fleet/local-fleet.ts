@@ -46,6 +46,7 @@ export class LocalFleet implements AsyncDisposable {
   readonly #children = new Map<string, Child>();
   readonly #stopped = new AbortController();
   #fail!: (error: Error) => void;
+  #complete = false;
 
   private constructor(address: string, options: LocalFleetOptions) {
     this.address = address;
@@ -69,6 +70,7 @@ export class LocalFleet implements AsyncDisposable {
       // A router that starts again must be where its workers and clients expect it.
       fleet.#supervise("router", () => launch(address), router);
       await untilAborted(Promise.race([fleet.#startWorkers(workers), fleet.failed]), signal);
+      fleet.#complete = true;
       return fleet;
     } catch (error) {
       await fleet.stop();
@@ -129,7 +131,8 @@ export class LocalFleet implements AsyncDisposable {
     const start = performance.now();
     const how = await child.exited;
     if (this.#stopped.signal.aborted) return;
-    if (this.#options.restart !== true) return this.#fail(new Error(how));
+    // What cannot start at all would not start a second time either: the reason is the model or the command line.
+    if (this.#options.restart !== true || !this.#complete) return this.#fail(new Error(how));
     const { name } = child;
     const failures = performance.now() - start < stableMs ? failuresBefore : 0;
     const delay = Math.min(restartBackoffMs.first * 2 ** failures, restartBackoffMs.last);
