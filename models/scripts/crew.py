@@ -70,7 +70,7 @@ class Member:
         total = 0.0
         for number in taken(self.shared.next_piece, pieces):
             rows = self.shared.block[number * self.piece : (number + 1) * self.piece]
-            loss = self.compiled(rows[:, :-1], rows[:, 1:]) / pieces
+            loss = self.compiled(rows[:, 0, :-1], rows[:, 0, 1:], rows[:, 1, 1:] / 100) / pieces
             loss.backward()
             total += loss.item()
         self.shared.losses[self.number] = total
@@ -116,7 +116,7 @@ class Crew:
             momentum=[torch.zeros_like(w).share_memory_() for w in weights],
             gradients=[[torch.zeros_like(w).share_memory_() for w in weights] for _ in range(workers)],
             losses=torch.zeros(workers).share_memory_(),
-            block=torch.zeros(batch, length + 1, dtype=torch.long).share_memory_(),
+            block=torch.zeros(batch, 2, length + 1, dtype=torch.long).share_memory_(),
             settings=torch.zeros(3).share_memory_(),
             next_piece=context.Value("i", 0),
             next_matrix=context.Value("i", 0),
@@ -137,7 +137,7 @@ class Crew:
         return [everything[i] for i in self.others]
 
     def step(self, block: Tensor, muon_rate: float, optimizer: torch.optim.Optimizer, nice: int) -> float:
-        """One update from a [batch, length + 1] block; `nice` is the priority of the other processes. Returns the loss."""
+        """One update from a [batch, 2, length + 1] block; `nice` is the priority of the other processes. Returns the loss."""
         shared = self.shared
         shared.block.copy_(block)
         shared.settings[RATE], shared.settings[NICE] = muon_rate, nice

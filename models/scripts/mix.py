@@ -15,6 +15,8 @@ from corpora import Labelled, Mentions, Pair, Problem, act, banking77, bc5cdr, c
 from names import WORDS, invented_name, invented_word, rename
 
 Document = Callable[[Random], str]
+ANSWER = "\x1e"
+"""Stands before the part of a document that follows from what was said before; training gives it more weight."""
 
 
 def praise(row: Labelled, rng: Random) -> str:
@@ -32,11 +34,11 @@ def praise(row: Labelled, rng: Random) -> str:
     )
     return rng.choice(
         [
-            f"{row.text} {rng.choice(after)}",
-            f"{row.text} {rng.choice(after)}",
-            f'A critic wrote: "{row.text}" {rng.choice(after)}',
+            f"{row.text}{ANSWER} {rng.choice(after)}",
+            f"{row.text}{ANSWER} {rng.choice(after)}",
+            f'A critic wrote: "{row.text}"{ANSWER} {rng.choice(after)}',
             f"{rng.choice(before)}: {row.text}",
-            f"Was the film good? They said: {row.text}. {'Yes, good.' if good else 'No, bad.'}",
+            f"Was the film good? They said: {row.text}.{ANSWER} {'Yes, good.' if good else 'No, bad.'}",
         ]
     )
 
@@ -59,16 +61,16 @@ def banking_document(rows: dict[str, list[Labelled]], rng: Random) -> str:
         same = rng.random() < 0.5
         other = label if same else rng.choice(labels)
         verdict = "the same subject" if other == label else "different subjects"
-        return f"{ask}\n{rng.choice(rows[other]).text}\nThese two are about {verdict}: {words}" + (
+        return f"{ask}\n{rng.choice(rows[other]).text}\nThese two are about{ANSWER} {verdict}: {words}" + (
             "." if other == label else f" and {topic_words(other)}."
         )
     return rng.choice(
         [
-            f"{ask}\nThis is about {words}.",
-            f'Someone asked the bank: "{ask}" It is a question on {words}.',
+            f"{ask}\nThis is about{ANSWER} {words}.",
+            f'Someone asked the bank: "{ask}" It is a question on{ANSWER} {words}.',
             f"About {words}: {ask}",
-            f"{ask} ({words})",
-            f"Support desk. Message: {ask} Subject = {words}",
+            f"{ask}{ANSWER} ({words})",
+            f"Support desk. Message: {ask} Subject ={ANSWER} {words}",
         ]
     )
 
@@ -96,13 +98,13 @@ def slot_document(pair: Pair, about: str, rng: Random) -> str:
     if not pairs:
         return f"{text}{purpose}"
     if kind < 0.35:
-        return f"Facts about a {about}{purpose}: {_facts(pairs, rng)}\nIn words: {text}"
+        return f"Facts about a {about}{purpose}: {_facts(pairs, rng)}\nIn words:{ANSWER} {text}"
     if kind < 0.75:
-        return f"{text}\nWhat this says about the {about}{purpose}: {_facts(pairs, rng)}"
+        return f"{text}\nWhat this says about the {about}{purpose}:{ANSWER} {_facts(pairs, rng)}"
     key, value = rng.choice(pairs)
     asked = key.replace("_", " ")
     return rng.choice(
-        [f"{text}\nAnd the {asked}? {value}", f"{text} So its {asked} is {value}", f"The {asked} is {value}. {text}"]
+        [f"{text}\nAnd the {asked}?{ANSWER} {value}", f"{text} So its {asked} is{ANSWER} {value}", f"The {asked} is {value}.{ANSWER} {text}"]
     )
 
 
@@ -113,9 +115,9 @@ def medical_document(row: Mentions, rng: Random) -> str:
     return rng.choice(
         [
             row.text,
-            f"{row.text}\nSubstances: {substances}\nIllnesses: {illnesses}",
-            f"{row.text} It names these substances: {substances}",
-            f"{row.text} It names these illnesses: {illnesses}",
+            f"{row.text}\nSubstances:{ANSWER} {substances}\nIllnesses: {illnesses}",
+            f"{row.text} It names these substances:{ANSWER} {substances}",
+            f"{row.text} It names these illnesses:{ANSWER} {illnesses}",
             f"On {illnesses} and {substances}: {row.text}",
         ]
     )
@@ -127,21 +129,21 @@ def recall_document(rng: Random) -> str:
     kind = rng.randrange(5)
     if kind == 0:
         listed = ", ".join(names)
-        return f"Repeat: {listed}\nOnce more: {listed}"
+        return f"Repeat: {listed}\nOnce more:{ANSWER} {listed}"
     if kind == 1:
         things = [invented_name(rng) for _ in names]
         pick = rng.randrange(len(names))
         told = " ".join(f"{name} has {thing}." for name, thing in zip(names, things))
-        return f"{told} Who has {things[pick]}? {names[pick]}. What does {names[pick]} have? {things[pick]}."
+        return f"{told} Who has {things[pick]}?{ANSWER} {names[pick]}. What does {names[pick]} have? {things[pick]}."
     if kind == 2:
         keys = rng.sample(["name", "near", "developer", "place", "owner", "title", "friend", "street", "maker"], len(names))
         pairs = list(zip(keys, names))
         swapped = rng.sample(pairs, len(pairs))
-        return f"{_facts(pairs, rng)}\nin another order: {_facts(swapped, rng)}"
+        return f"{_facts(pairs, rng)}\nin another order:{ANSWER} {_facts(swapped, rng)}"
     if kind == 3:
-        return "\n".join(names + names)
+        return "\n".join(names) + f"{ANSWER}\n" + "\n".join(names)
     first, second = names[0], names[1]
-    return f"{first} is near {second}. If you are at {second}, go to {first}. So {first} is close to {second}."
+    return f"{first} is near {second}. If you are at {second}, go to{ANSWER} {first}. So {first} is close to {second}."
 
 
 def echo_document(rng: Random) -> str:
@@ -151,7 +153,8 @@ def echo_document(rng: Random) -> str:
 
     lines = [" ".join(word() for _ in range(rng.randint(3, 8))) for _ in range(rng.randint(1, 5))]
     again = [line for _ in range(rng.randint(1, 2)) for line in rng.sample(lines, len(lines))]
-    return rng.choice(["\n", " / ", ", "]).join(lines + again)
+    between = rng.choice(["\n", " / ", ", "])
+    return between.join(lines) + ANSWER + between + between.join(again)
 
 
 def problem_document(row: Problem, _rng: Random) -> str:

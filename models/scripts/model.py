@@ -104,14 +104,15 @@ class Base(nn.Module):
             for output in (layer.o_proj, layer.down_proj):
                 nn.init.normal_(output.weight, std=0.02 / (2 * shape.layers) ** 0.5)
 
-    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
-        """Mean next-token loss of a [batch, time] block."""
+    def forward(self, tokens: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Weighted mean of the next-token losses of a [batch, time] block."""
         x = self.embed_tokens(tokens)
         cos, sin = self.cos[: tokens.shape[1]], self.sin[: tokens.shape[1]]
         for layer in self.layers:
             x = layer(x, cos, sin)
         logits = F.linear(self.norm(x), self.embed_tokens.weight)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        return (losses * weights.flatten()).sum() / weights.sum()
 
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")

@@ -18,23 +18,39 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mix import documents
+from mix import ANSWER, documents
 from crew import Crew
 from model import Shape, export
 from tokenizer import CONTEXT
 
-EOS_ID = 1
+BOS_ID, EOS_ID = 0, 1
+CONTEXT_WEIGHT, ANSWER_WEIGHT = 20, 100
 DOCUMENTS_PER_CHUNK = 8000
 
 
+def encoded(texts: list[str], tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Token ids of `<s> text </s>` documents one after the other, and the weight of each in percent."""
+    ids: list[int] = []
+    weights: list[int] = []
+    parts = [(part, number) for text in texts for number, part in enumerate(text.split(ANSWER))]
+    coded = tokenizer.encode_batch([part for part, _ in parts], add_special_tokens=False)
+    for (_, number), part in zip(parts, coded):
+        if number == 0:
+            ids += [EOS_ID] * bool(ids) + [BOS_ID]
+            weights += [CONTEXT_WEIGHT] * (len(ids) - len(weights))
+        ids += part.ids
+        weights += [CONTEXT_WEIGHT if number == 0 else ANSWER_WEIGHT] * len(part.ids)
+    return ids, weights
+
+
 def blocks(data: Path, tokenizer: Tokenizer, batch: int, length: int, rng: Random) -> Iterator[Tensor]:
-    """Batches of packed tokens, [batch, length + 1]; documents follow each other as `<s> text </s>`."""
+    """Batches of packed documents, [batch, 2, length + 1]: token ids, and their weights in percent."""
     stream = documents(data, rng)
     while True:
-        texts = [next(stream) for _ in range(DOCUMENTS_PER_CHUNK)]
-        ids = [token for coded in tokenizer.encode_batch(texts) for token in (*coded.ids, EOS_ID)]
+        streams = encoded([next(stream) for _ in range(DOCUMENTS_PER_CHUNK)], tokenizer)
         size = batch * (length + 1)
-        packed = torch.tensor(ids[: len(ids) // size * size]).view(-1, length + 1)
+        used = len(streams[0]) // size * size
+        packed = torch.stack([torch.tensor(one[:used]).view(-1, length + 1) for one in streams], dim=1)
         packed = packed[torch.randperm(len(packed), generator=torch.Generator().manual_seed(rng.randrange(2**31)))]
         yield from packed.split(batch)
 

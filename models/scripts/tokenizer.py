@@ -11,7 +11,7 @@ from random import Random
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from corpora import banking77, e2e, viggo
-from mix import documents
+from mix import ANSWER, documents
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 CONTEXT = 1024
@@ -30,7 +30,7 @@ def train(data: Path, vocabulary: int, samples: int, seed: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = list(islice(documents(data, Random(seed)), samples))
+    texts = [text.replace(ANSWER, "") for text in islice(documents(data, Random(seed)), samples)]
     texts += [pair.mr for pair in viggo(data, "train")] + [pair.mr for pair in e2e(data, "train")[:4000]]
     texts += [f" {row.label}" for row in banking77(data, "train")]
     tokenizer.train_from_iterator(texts, trainer)
