@@ -14,6 +14,7 @@ import { AdapterService } from "./server/adapter-service.js";
 import { WorkerHealth } from "./server/health.js";
 import { startWorkerServer } from "./server/worker-server.js";
 import { openSources } from "./sources.js";
+import { PromptEncoder } from "./tokenizer/prompt-encoder.js";
 import { Tokenizer } from "./tokenizer/tokenizer.js";
 import { Worker } from "./worker.js";
 
@@ -58,7 +59,8 @@ async function serve(
   await adapters.rescan();
   const admission = new Admission(engine.info.maxSequences + engine.info.maxQueue);
   const health = new WorkerHealth();
-  const inference = new InferenceService({ engine, tokenizer, adapters, admission, worker: identity });
+  const encoder = new PromptEncoder(tokenizer, options.model);
+  const inference = new InferenceService({ engine, encoder, adapters, admission, worker: identity });
   const server = await startWorkerServer(listen, { inference, adapters: new AdapterService(adapters), health }, log);
   const host = listen.slice(0, listen.lastIndexOf(":"));
   identity.name ||= `${hostname()}:${server.port}`;
@@ -75,7 +77,8 @@ async function serve(
   const { drainMillis } = options;
   const rescans = setInterval(() => void rescan(adapters, options), options.rescanMillis);
   const address = `${host}:${server.port}`;
-  return new Worker({ name: identity.name, address, engine, admission, health, server, links, rescans, drainMillis });
+  const { name } = identity;
+  return new Worker({ name, address, engine, encoder, admission, health, server, links, rescans, drainMillis });
 }
 
 const NEVER = new AbortController().signal;

@@ -4,6 +4,7 @@ import type { RouterLink } from "./fleet/router-link.js";
 import type { Admission } from "./request/admission.js";
 import type { WorkerHealth } from "./server/health.js";
 import type { WorkerServer } from "./server/worker-server.js";
+import type { PromptEncoder } from "./tokenizer/prompt-encoder.js";
 
 /** What a running worker consists of. */
 export interface WorkerParts {
@@ -12,6 +13,7 @@ export interface WorkerParts {
   /** "host:port" where it listens. */
   readonly address: string;
   readonly engine: Engine;
+  readonly encoder: PromptEncoder;
   readonly admission: Admission;
   readonly health: WorkerHealth;
   readonly server: WorkerServer;
@@ -54,7 +56,7 @@ export class Worker {
   }
 
   private async drainNow(reason: string): Promise<void> {
-    const { admission, drainMillis, engine, health, links, rescans, server } = this.parts;
+    const { admission, drainMillis, encoder, engine, health, links, rescans, server } = this.parts;
     clearInterval(rescans);
     health.drain();
     for (const link of links) link.leave(reason);
@@ -62,7 +64,7 @@ export class Worker {
     await within(FLUSH_MILLIS, server.shutdown());
     server.forceShutdown();
     await Promise.all(links.map(async (link) => link.close()));
-    await engine.close();
+    await Promise.all([engine.close(), encoder.close()]);
   }
 }
 

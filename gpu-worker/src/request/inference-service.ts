@@ -1,9 +1,10 @@
 import type { GenerateRequest, GenerateResponse, InferenceServiceImplementation } from "@polygraft/api";
 import type { CallContext } from "nice-grpc-common";
 import type { AdapterLease, AdapterStore } from "../adapters/store.js";
+import { abortable } from "../abortable.js";
 import { EngineError, type Engine } from "../engine/engine.js";
 import type { WorkerIdentity } from "../identity.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { PromptEncoder } from "../tokenizer/prompt-encoder.js";
 import type { Admission } from "./admission.js";
 import { CallScope } from "./call-scope.js";
 import { nowMicros } from "./clock.js";
@@ -11,13 +12,14 @@ import { asSequenceFailure } from "./engine-failure.js";
 import { makePlan } from "./make-plan.js";
 import type { Plan } from "./plan.js";
 import { encodePrompt } from "./prompt.js";
+import { RequestSpan } from "./request-span.js";
 import { Run, type RunHost, type RunRequest } from "./run.js";
 import { StepFlusher } from "./step-flusher.js";
 
 /** What serves generations. */
 export interface InferenceOptions {
   readonly engine: Engine;
-  readonly tokenizer: Tokenizer;
+  readonly encoder: PromptEncoder;
   readonly adapters: AdapterStore;
   readonly admission: Admission;
   readonly worker: WorkerIdentity;
@@ -33,26 +35,35 @@ export class InferenceService implements InferenceServiceImplementation {
 
   constructor(options: InferenceOptions) {
     this.options = options;
-    const { engine, tokenizer, worker } = options;
-    this.host = { engine, pieces: tokenizer.pieces, flusher: new StepFlusher(engine), worker };
+    const { engine, encoder, worker } = options;
+    this.host = { engine, pieces: encoder.tokenizer.pieces, flusher: new StepFlusher(engine), worker };
   }
 
   async *generate(request: GenerateRequest, context: CallContext): AsyncGenerator<GenerateResponse> {
     const arrival = nowMicros();
     context.header.set("polygraft-worker", this.options.worker.name);
     const leave = this.options.admission.enter();
+    const span = new RequestSpan(context.metadata);
     using scope = new CallScope(context.signal);
     let run: Run | undefined;
     const cancel = (): void => run?.cancel(scope.signal.reason);
     scope.signal.addEventListener("abort", cancel, { once: true });
     try {
       const plan = this.plan(request, context);
+      span.describe(plan, this.options.worker.model);
       if (plan.ttftTargetMillis !== undefined) scope.expectStart(plan.ttftTargetMillis);
       run = await this.start(plan, arrival, scope);
       if (scope.signal.aborted) cancel();
-      for (let event = await run.next(); event; event = await run.next()) yield event;
+      for (let event = await run.next(); event; event = await run.next()) {
+        span.record(event);
+        yield event;
+      }
+    } catch (error) {
+      span.failed(error);
+      throw error;
     } finally {
       run?.cancel(undefined);
+      span.end();
       leave();
     }
   }
@@ -64,8 +75,8 @@ export class InferenceService implements InferenceServiceImplementation {
   }
 
   private async start(plan: Plan, arrival: number, scope: CallScope): Promise<Run> {
-    const { engine, tokenizer } = this.options;
-    const prompt = await encodePrompt(plan, tokenizer, engine.info.contextLength);
+    const { engine, encoder } = this.options;
+    const prompt = await abortable(encodePrompt(plan, encoder, engine.info.contextLength), scope.signal);
     for (let attempt = 1; ; attempt++) {
       const lease = await this.lease(plan, scope.signal);
       const request: RunRequest = { plan, prompt, lease, arrival, onStart: () => scope.started() };

@@ -1,5 +1,6 @@
 import { Failure, invalidFields } from "../failure.js";
 import { ChatTemplateError } from "../tokenizer/chat-template.js";
+import type { PromptEncoder } from "../tokenizer/prompt-encoder.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { DEFAULT_MAX_TOKENS } from "./make-plan.js";
 import type { Plan } from "./plan.js";
@@ -16,8 +17,8 @@ export interface EncodedPrompt {
 }
 
 /** Tokenizes a prompt, and checks that it fits into the context together with at least one token of output. */
-export async function encodePrompt(plan: Plan, tokenizer: Tokenizer, context: number): Promise<EncodedPrompt> {
-  const ids = await tokenize(plan, tokenizer, context);
+export async function encodePrompt(plan: Plan, encoder: PromptEncoder, context: number): Promise<EncodedPrompt> {
+  const ids = await tokenize(plan, encoder, context);
   if (ids.length === 0) throw invalidFields([{ field: plan.prompt.$case, description: "gives no token at all" }]);
   const resumed = plan.resumedIds;
   const total = ids.length + resumed.length;
@@ -31,33 +32,24 @@ export async function encodePrompt(plan: Plan, tokenizer: Tokenizer, context: nu
     tokens,
     promptTokens: ids.length,
     maxTokens: plan.maxTokens ?? Math.min(DEFAULT_MAX_TOKENS, context - ids.length),
-    continues: ids.some((id) => tokenizer.pieces.piece(id).length > 0),
+    continues: tokens.subarray(0, ids.length).some((id) => encoder.tokenizer.pieces.piece(id).length > 0),
   };
 }
 
-async function tokenize({ prompt }: Plan, tokenizer: Tokenizer, context: number): Promise<readonly number[]> {
-  switch (prompt.$case) {
-    case "tokenIds":
-      return prompt.value.ids;
-    case "text":
-      return encode(prompt.value, tokenizer, context, (text) => tokenizer.encode(text));
-    case "chat": {
-      const text = render(prompt.value.messages, prompt.value.addGenerationPrompt ?? true, tokenizer);
-      return encode(text, tokenizer, context, (rendered) => tokenizer.encodeRendered(rendered));
-    }
-  }
-}
-
-/** A text that is too long however it is cut into tokens is refused unread: reading it would take a long time. */
-async function encode<T>(text: string, tokenizer: Tokenizer, context: number, run: (text: string) => T): Promise<T> {
+async function tokenize({ prompt }: Plan, encoder: PromptEncoder, context: number): Promise<ArrayLike<number>> {
+  if (prompt.$case === "tokenIds") return prompt.value.ids;
+  const { tokenizer } = encoder;
+  const rendered = prompt.$case === "chat";
+  const text = rendered ? render(prompt.value, tokenizer) : prompt.value;
+  // Hopeless however it is cut into tokens, and reading it would take a long time.
   const fewest = tokenizer.fewestTokens(text.length);
   if (fewest > context) throw tooLong(`has at least ${fewest} tokens`, context);
-  return run(text);
+  return encoder.encode(text, rendered);
 }
 
 type Chat = Extract<Plan["prompt"], { $case: "chat" }>["value"];
 
-function render(messages: Chat["messages"], addGenerationPrompt: boolean, tokenizer: Tokenizer): string {
+function render({ messages, addGenerationPrompt = true }: Chat, tokenizer: Tokenizer): string {
   if (!tokenizer.chatTemplate) {
     const message = "chat: the model has no chat template; send the prompt as text, in the form that the model was trained on";
     throw new Failure("UNSUPPORTED_FEATURE", message, { metadata: { field: "chat" } });
