@@ -79,7 +79,7 @@ describe("a worker that misbehaves before its first output is replaced", () => {
 
   test("does not answer pings: a process that hangs, a machine that vanished", async () => {
     const timers = manualTimers();
-    await using router = await temporaryRouter({ timers, suspectAfterMillis: 1e9, goneAfterMillis: 1e9 });
+    await using router = await temporaryRouter({ timers });
     const script = (name: string) => ({
       router: router.address,
       name,

@@ -36,6 +36,10 @@ export function rawClient(address: string): RawClient {
     const defaults = { ":method": "POST", ":path": generatePath, "content-type": "application/grpc", te: "trailers" };
     const stream = session.request({ ...defaults, ...headers }, { endStream: false });
     stream.on("error", () => {});
+    const received: Received = { head: {}, trailers: {} };
+    stream.on("response", (head) => (received.head = head));
+    stream.on("trailers", (trailers) => (received.trailers = trailers));
+    receivedOf.set(stream, received);
     return stream;
   };
   const call = (body: Buffer | undefined, headers?: Readonly<Record<string, string>>) => {
@@ -54,16 +58,21 @@ export function rawClient(address: string): RawClient {
   };
 }
 
-/** Reads what comes on a stream until it closes. */
+/** Headers of a stream, which may come before anybody reads its answer. */
+interface Received {
+  head: IncomingHttpHeaders;
+  trailers: IncomingHttpHeaders;
+}
+
+const receivedOf = new WeakMap<ClientHttp2Stream, Received>();
+
+/** Reads what comes on a stream that `open` has made, until it closes. Until then nothing of its body is read. */
 export function readAnswer(stream: ClientHttp2Stream): Promise<RawAnswer> {
   return new Promise((resolve) => {
-    let head: IncomingHttpHeaders = {};
-    let trailers: IncomingHttpHeaders = {};
     const chunks: Buffer[] = [];
-    stream.on("response", (headers) => (head = headers));
-    stream.on("trailers", (headers) => (trailers = headers));
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     stream.on("close", () => {
+      const { head, trailers } = receivedOf.get(stream) ?? { head: {}, trailers: {} };
       const last = { ...head, ...trailers };
       const message = last["grpc-message"] as string | undefined;
       resolve({

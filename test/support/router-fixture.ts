@@ -8,9 +8,12 @@ import type { Log, Router, RouterOptions } from "../../src/router/index.js";
 /** A log that tests do not read. */
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
+/** Scripted workers say nothing unless told to; only tests of silence want it judged. */
+const noJudgement = { suspectAfterMillis: 1e9, goneAfterMillis: 1e9 };
+
 /** A router on a free port that ends with its scope. */
 export async function temporaryRouter(options: RouterOptions = {}): Promise<Router & AsyncDisposable> {
-  const router = await startRouter({ listen: "127.0.0.1:0", name: "router-1", log: silentLog, ...options });
+  const router = await startRouter({ listen: "127.0.0.1:0", name: "router-1", log: silentLog, ...noJudgement, ...options });
   return { ...router, [Symbol.asyncDispose]: () => router.close() };
 }
 

@@ -1,6 +1,7 @@
 import { constants, createServer } from "node:http2";
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { Status } from "nice-grpc";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Timers } from "../timers.js";
@@ -137,7 +138,7 @@ export class Http2Relay implements Relay {
       return;
     }
     const call = new ClientCall(stream, headers, this.#timers);
-    const malformed = malformedHeader(headers);
+    const malformed = refusedHeaders(headers, this.#options.maxHeaderBytes);
     if (malformed !== undefined) return call.fail(malformed);
     const reception = this.#policy.receive(call.head);
     switch (reception.kind) {
@@ -172,8 +173,14 @@ function httpStatusOf(headers: IncomingHttpHeaders): number | undefined {
   return isGrpc ? undefined : constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE;
 }
 
-/** What is wrong with the gRPC headers, if anything. */
-function malformedHeader(headers: IncomingHttpHeaders): Failure | undefined {
+/** What is wrong with the headers of a gRPC call, if anything. Node announces the limit but does not keep it. */
+function refusedHeaders(headers: IncomingHttpHeaders, maxBytes: number): Failure | undefined {
+  let bytes = 0;
+  for (const name of Object.keys(headers)) bytes += name.length + String(headers[name]).length;
+  if (bytes > maxBytes) {
+    const message = `the request headers have ${bytes} bytes, more than the limit of ${maxBytes} bytes`;
+    return { status: Status.RESOURCE_EXHAUSTED, message };
+  }
   const timeout = single(headers, "grpc-timeout");
   if (timeout === undefined || parseGrpcTimeout(timeout) !== undefined) return undefined;
   return invalidField("grpc-timeout", "must be one to eight digits and a unit of H, M, S, m, u or n");

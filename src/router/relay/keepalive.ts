@@ -12,6 +12,7 @@ export interface KeepaliveOptions {
 /**
  * Pings the other end for as long as the session lives and has streams, and destroys the session when an answer stays
  * out. This is how a peer whose machine vanished, or whose process hangs, is noticed: TCP alone would wait for minutes.
+ * It also ends connections that broke the protocol: Node says GOAWAY to them and then leaves them open.
  */
 export function keepAlive(session: Http2Session, busy: () => boolean, options: KeepaliveOptions, timers: Timers): void {
   let cancel = () => {};
@@ -24,7 +25,9 @@ export function keepAlive(session: Http2Session, busy: () => boolean, options: K
     cancel = timers.after(options.timeoutMillis, () => session.destroy(new Error("keepalive ping was not answered")));
     session.ping((error: Error | null) => {
       cancel();
-      if (error === null && !session.destroyed) wait();
+      if (session.destroyed) return;
+      if (error === null) wait();
+      else session.destroy(error);
     });
   };
   session.once("close", () => cancel());

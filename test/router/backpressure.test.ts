@@ -1,0 +1,99 @@
+import { once } from "node:events";
+import { Status } from "nice-grpc";
+import { describe, expect, test } from "vitest";
+import { deferred } from "../support/deferred.js";
+import { rawClient, readAnswer, requestFrame, responseFrame } from "../support/raw-grpc.js";
+import { rawWorker } from "../support/raw-worker.js";
+import { hear, inferenceClient, listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
+
+const head = { ":status": 200, "content-type": "application/grpc" };
+const message = responseFrame({ event: { $case: "delta", value: { text: "x".repeat(1000) } } });
+const total = 8 * 1024 * 1024;
+
+/** What may lie between a worker and a client that does not read: two windows and the buffers at their ends. */
+const bound = 1024 * 1024;
+
+describe("a client that does not read", () => {
+  test("stops its own worker stream within a bound, and nobody else's; nothing is lost when it reads again", async () => {
+    let sent = 0;
+    const stalled = deferred();
+    await using router = await temporaryRouter();
+    await using worker = await rawWorker(router, "w1", (stream, headers) => {
+      stream.respond(head, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      if (headers["x-fast"] !== undefined) return void stream.end(message);
+      const pump = () => {
+        while (sent < total) {
+          sent += message.length;
+          if (!stream.write(message)) return stalled.resolve();
+        }
+        stream.end();
+      };
+      stream.on("drain", pump);
+      pump();
+    });
+    await listed(router, worker.name);
+    using client = rawClient(router.address);
+    const stream = client.open();
+    stream.end(requestFrame(textRequest("a")));
+    await once(stream, "response");
+    await stalled.promise;
+
+    // Everybody else goes on: on the same connections, many times, while the first client reads nothing.
+    for (let round = 0; round < 20; round++) {
+      const answers = await Promise.all(
+        Array.from({ length: 10 }, () => client.call(requestFrame(textRequest("b")), { "x-fast": "1" })),
+      );
+      for (const { status, body } of answers) expect([status, body.length]).toEqual(["0", message.length]);
+    }
+    expect(worker.connections).toBe(1);
+    expect(sent).toBeLessThan(bound);
+
+    const { body, status } = await readAnswer(stream);
+    expect([status, body.length]).toEqual(["0", sent]);
+    expect(sent).toBeGreaterThanOrEqual(total);
+  });
+
+  test("still gets all of an answer whose worker is gone by then", async () => {
+    const ended = deferred();
+    await using router = await temporaryRouter();
+    await using worker = await rawWorker(router, "w1", (stream) => {
+      stream.respond(head, { waitForTrailers: true });
+      stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+      for (let index = 0; index < 60; index++) stream.write(message);
+      stream.end();
+      stream.on("close", ended.resolve);
+    });
+    await listed(router, worker.name);
+    using client = rawClient(router.address);
+    const stream = client.open();
+    stream.end(requestFrame(textRequest("a")));
+    await once(stream, "response");
+    await ended.promise;
+    for (const session of worker.sessions) session.destroy();
+    await client.settled();
+    const { body, status } = await readAnswer(stream);
+    expect([status, body.length]).toEqual(["0", 60 * message.length]);
+  });
+});
+
+describe("requests that wait", () => {
+  test("share a bound", async () => {
+    const relay = { maxHeldBytes: 10_000 };
+    await using router = await temporaryRouter({ relay });
+    await using worker = await rawWorker(router, "w1", (stream) => stream.respond({ ...head, "grpc-status": "0" }, { endStream: true }));
+    await listed(router, worker.name);
+    using client = rawClient(router.address);
+    using connection = inferenceClient(router.address);
+    const request = requestFrame(textRequest("x".repeat(6000)));
+    const waiting = client.open();
+    waiting.write(request.subarray(0, 5500));
+    await client.settled();
+    const { error } = await hear(connection.client.generate(textRequest("x".repeat(6000))));
+    expect(error).toMatchObject({ code: Status.RESOURCE_EXHAUSTED, details: expect.stringContaining("try again") });
+    const answer = readAnswer(waiting);
+    waiting.end(request.subarray(5500));
+    expect((await answer).status).toBe("0");
+    expect((await hear(connection.client.generate(textRequest("x".repeat(6000))))).error).toBeUndefined();
+  });
+});
