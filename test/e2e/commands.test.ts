@@ -1,5 +1,8 @@
-import { writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { LocalFleet } from "polygraft";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runCli } from "../support/run-cli.js";
@@ -8,6 +11,8 @@ import type { TinyFiles } from "../support/tiny-files.js";
 
 // Each test starts several processes; a busy machine takes its time over that.
 vi.setConfig({ testTimeout: 240_000 });
+
+const run = promisify(execFile);
 
 let files: TinyFiles;
 let fleet: LocalFleet;
@@ -120,6 +125,21 @@ describe("bench", () => {
     expect(results.map(({ streams, adapters }) => [streams, adapters])).toEqual([[1, 0], [3, 0], [1, 2], [3, 2]]);
     for (const { tokensPerSecond } of results) expect(tokensPerSecond).toBeGreaterThan(0);
     expect(stderr).toContain("99 adapters are asked for, 8 are served");
+  });
+});
+
+describe("the TypeScript example", () => {
+  test("compiles and runs as it stands in the README", async () => {
+    const example = fileURLToPath(new URL("../../examples/typescript/", import.meta.url));
+    const root = fileURLToPath(new URL("../../", import.meta.url));
+    const source = await readFile(join(example, "generate.ts"), "utf8");
+    expect(await readFile(join(root, "README.md"), "utf8")).toContain("```ts\n" + source + "```");
+    await run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", example]);
+    const env = { ...process.env, POLYGRAFT_ADDRESS: fleet.address };
+    const { stdout, stderr } = await run(process.execPath, [join(example, "dist/generate.js"), "Hello", "a2-r16"], { env });
+    expect(stdout.length).toBeGreaterThan(0);
+    expect(stderr).toMatch(/^worker worker-1, adapter was on (disk|host|device)\n/);
+    expect(stderr).toMatch(/\d+ tokens, (stop-token|max-tokens)\n$/);
   });
 });
 

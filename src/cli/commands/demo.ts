@@ -1,6 +1,8 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Polygraft } from "@polygraft/client";
+import type { GenerationResult } from "@polygraft/client";
 import { Command } from "commander";
 import { integer } from "../arguments.js";
 import { readPrompts } from "../demo/prompts.js";
@@ -12,13 +14,15 @@ import { interruptible } from "../interrupt.js";
 import { prefixed } from "../output/prefixed.js";
 import { formatTable } from "../output/table.js";
 import type { Column } from "../output/table.js";
-import { Polygraft } from "@polygraft/client";
 
 /** The models folder of a checkout. An installed package has none beside it; then --model is needed. */
 const bundled = fileURLToPath(new URL("../../../../models/", import.meta.url));
 
 /** Requests with adapters that the demo makes at least, if the prompts suffice. */
 const leastRequests = 8;
+
+/** Width of the result where there is no terminal. */
+const plainWidth = 180;
 
 interface DemoOptions {
   readonly model: string;
@@ -60,7 +64,7 @@ async function demo(options: DemoOptions): Promise<void> {
     await using fleet = await LocalFleet.start({ ...options, onLog, signal });
     await using client = new Polygraft({ address: fleet.address });
     const rows = await Promise.race([runDemo(client, prompts, signal), fleet.failed]);
-    process.stdout.write(`\n${formatTable(columns, rows)}\n`);
+    process.stdout.write(`\n${formatTable(columns(process.stdout.columns ?? plainWidth), rows)}\n`);
     const workers = new Set(rows.map(({ result }) => result.worker)).size;
     process.stdout.write(`${rows.length} requests, ${prompts.length} with adapters, served by ${workers} workers on one base model\n`);
   });
@@ -73,13 +77,24 @@ async function mustExist(path: string): Promise<void> {
   throw new UsageError(`${path} does not exist${where}; name a model with --model, --adapters and --prompts`);
 }
 
-const columns: readonly Column<DemoRow>[] = [
-  { title: "adapter", cell: ({ adapter }) => adapter ?? "(base)" },
-  { title: "worker", cell: ({ result }) => result.worker },
-  { title: "was on", cell: ({ result }) => result.tier ?? "-" },
-  { title: "first token", cell: ({ firstTokenMs }) => `${firstTokenMs.toFixed(0)} ms`, align: "right" },
-  { title: "tokens/s", cell: ({ tokensPerSecond }) => tokensPerSecond?.toFixed(0) ?? "-", align: "right" },
-  { title: "prompt", cell: ({ prompt }) => prompt, maxWidth: 44 },
-  { title: "answer", cell: ({ result }) => result.text.trim(), maxWidth: 60 },
-  { title: "what the base says to that", cell: ({ base }) => base.trim(), maxWidth: 40 },
-];
+/** Columns of the result; texts share what the terminal leaves them. */
+function columns(width: number): Column<DemoRow>[] {
+  const narrow = width < 150;
+  const maxWidth = Math.max(16, Math.floor((width - 62) / (narrow ? 2 : 3)));
+  const prompt: Column<DemoRow> = { title: "prompt", cell: (row) => row.prompt, maxWidth };
+  return [
+    { title: "adapter", cell: ({ adapter }) => adapter ?? "(base)" },
+    { title: "worker", cell: ({ result }) => result.worker },
+    { title: "was on", cell: ({ result }) => result.tier ?? "-" },
+    { title: "first token", cell: ({ result }) => `${result.timings.firstTokenMs.toFixed(0)} ms`, align: "right" },
+    { title: "tokens/s", cell: ({ result }) => rate(result), align: "right" },
+    ...(narrow ? [] : [prompt]),
+    { title: "answer", cell: ({ result }) => result.text.trim(), maxWidth },
+    { title: "what the base says to that", cell: ({ base }) => base.trim(), maxWidth },
+  ];
+}
+
+/** Tokens over the time of the whole request, its wait for the adapter and its first token included. */
+function rate({ usage, timings }: GenerationResult): string {
+  return ((usage.outputTokens / timings.totalMs) * 1000).toFixed(0);
+}

@@ -10,9 +10,6 @@ export interface DemoRow {
   readonly adapter?: string;
   readonly prompt: string;
   readonly result: GenerationResult;
-  readonly firstTokenMs: number;
-  /** Tokens after the first over the time that they took; undefined if there were fewer than two. */
-  readonly tokensPerSecond: number | undefined;
   /** What the base said to the same prompt. */
   readonly base: string;
 }
@@ -27,7 +24,7 @@ export async function runDemo(client: Polygraft, prompts: readonly DemoPrompt[],
     { prompt: first.prompt, maxTokens: first.maxTokens },
   ];
   const view = streamView(requests.map((request) => ("adapter" in request ? request.adapter : "(base)")));
-  const measured = await Promise.all(requests.map((request, index) => stream(client, toRequest(request), view, index, signal)));
+  const results = await Promise.all(requests.map((request, index) => stream(client, toRequest(request), view, index, signal)));
   view.close();
 
   process.stdout.write("\nasking the base the same prompts\n");
@@ -37,7 +34,7 @@ export async function runDemo(client: Polygraft, prompts: readonly DemoPrompt[],
   return requests.map((request, index) => ({
     ...("adapter" in request ? { adapter: request.adapter } : {}),
     prompt: promptTail(request.prompt),
-    ...measured[index]!,
+    result: results[index]!,
     base: base[index] ?? "",
   }));
 }
@@ -52,21 +49,10 @@ async function stream(
   view: StreamView,
   index: number,
   signal: AbortSignal,
-): Promise<Pick<DemoRow, "result" | "firstTokenMs" | "tokensPerSecond">> {
+): Promise<GenerationResult> {
   const generation = client.generate(request, { signal });
-  let tokens = 0;
-  let firstAt = 0;
-  let firstTokens = 0;
-  let lastAt = 0;
-  for await (const event of generation) {
-    if (event.type !== "delta") continue;
-    lastAt = performance.now();
-    tokens += event.tokenIds.length;
-    if (firstAt === 0) [firstAt, firstTokens] = [lastAt, tokens];
-    view.write(index, event.text);
-  }
+  for await (const text of generation.textStream()) view.write(index, text);
   const result = await generation.final();
-  const rate = tokens > firstTokens ? ((tokens - firstTokens) / (lastAt - firstAt)) * 1000 : undefined;
   view.end(index, `${result.worker}, ${result.usage.outputTokens} tokens`);
-  return { result, firstTokenMs: result.timings.firstTokenMs, tokensPerSecond: rate };
+  return result;
 }

@@ -59,7 +59,7 @@ export class LocalFleet implements AsyncDisposable {
   static async start(options: LocalFleetOptions): Promise<LocalFleet> {
     const { listen = "127.0.0.1:0", routerArguments = [], signal, workers = 1 } = options;
     const launch = (at: string): Child =>
-      new Child("router", ["router", "--listen", at, "--drain-seconds", drainSeconds, ...routerArguments], (line) => options.onLog?.("router", line));
+      new Child("router", ["router", "--name", "router", "--listen", at, "--drain-seconds", drainSeconds, ...routerArguments], (line) => options.onLog?.("router", line));
     const router = launch(listen);
     const address = await untilAborted(router.listening, signal).catch(async (error: unknown) => {
       await router.stop(graceMs);

@@ -77,7 +77,7 @@ class NamedLines implements StreamView {
 
   write(stream: number, text: string): void {
     const pending = (this.#pending[stream] ?? "") + text;
-    const whole = pending.length >= 60 ? pending.length : pending.lastIndexOf("\n") + 1;
+    const whole = pending.length >= 40 ? pending.length : pending.lastIndexOf("\n") + 1;
     if (whole > 0) this.#line(stream, pending.slice(0, whole));
     this.#pending[stream] = pending.slice(whole);
   }
