@@ -79,17 +79,18 @@ std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const Loa
   engine->config = loaded.config;
   engine->digest = loaded.digest;
   engine->weights = weights_name(options.quantize);
-  engine->model = engine->backend->upload_model(
-      engine->config, std::move(loaded.weights), [&progress](uint64_t done, uint64_t total) {
-        if (!progress("pack", done, total)) throw Error(PG_CANCELLED, "", "opening the engine was cancelled");
-      });
+  engine->model = engine->backend->upload_model(engine->config, std::move(loaded.weights),
+                                                [&progress](uint64_t done, uint64_t total) {
+                                                  if (!progress("pack", done, total))
+                                                    throw Error(PG_CANCELLED, "", "opening the engine was cancelled");
+                                                });
   engine->device = engine->backend->device();
   engine->kv = engine->backend->create_kv_pool(engine->config, engine->plan.blocks);
   engine->slots = std::make_unique<AdapterSlots>(*engine->backend, engine->config, options.adapter_bytes);
   engine->runner = std::make_unique<StepRunner>(engine->config, *engine->backend, *engine->model, *engine->kv,
                                                 options.step, engine->plan.context);
-  engine->loop = std::make_unique<EngineLoop>(*engine->runner, *engine->slots,
-                                              options.step.max_sequences + options.max_queue);
+  engine->loop =
+      std::make_unique<EngineLoop>(*engine->runner, *engine->slots, options.step.max_sequences + options.max_queue);
   return engine;
 }
 
@@ -167,7 +168,8 @@ pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, uint32_t
   return guarded(error, [&] {
     required(slot, "slot");
     if (required(adapter, "adapter")->model_digest != engine->digest) {
-      throw Error(PG_FAILED_PRECONDITION, "adapter", "the adapter was opened for another model: open it with this engine");
+      throw Error(PG_FAILED_PRECONDITION, "adapter",
+                  "the adapter was opened for another model: open it with this engine");
     }
     *slot = engine->slots->attach(adapter->weights);
   });

@@ -29,9 +29,12 @@ uint32_t or_default(uint32_t value, uint32_t fallback) { return value != 0 ? val
 
 Scheme scheme_of(pg_scheme scheme) {
   switch (scheme) {
-    case PG_SCHEME_W4: return Scheme::kW4;
-    case PG_SCHEME_NF4: return Scheme::kNf4;
-    case PG_SCHEME_F32: return Scheme::kF32;
+    case PG_SCHEME_W4:
+      return Scheme::kW4;
+    case PG_SCHEME_NF4:
+      return Scheme::kNf4;
+    case PG_SCHEME_F32:
+      return Scheme::kF32;
   }
   throw Error(PG_INVALID_ARGUMENT, "scheme", "scheme is unknown: use w4, nf4 or f32");
 }
@@ -111,7 +114,8 @@ KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t
     if (blocks == 0 || blocks < blocks_for(context)) {
       throw Error(PG_INVALID_ARGUMENT, "kv_bytes",
                   "kv_bytes is " + std::to_string(options.kv_bytes) + ", which holds " +
-                      std::to_string(blocks * kKvBlockTokens) + " tokens, fewer than one sequence can have: give at least " +
+                      std::to_string(blocks * kKvBlockTokens) +
+                      " tokens, fewer than one sequence can have: give at least " +
                       std::to_string(std::max<uint64_t>(1, blocks_for(context)) * block_bytes) + " bytes");
     }
   }
@@ -120,10 +124,14 @@ KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t
 
 std::string weights_name(const QuantizeOptions& quantize) {
   switch (quantize.scheme) {
-    case Scheme::kW4: return "w4-g" + std::to_string(quantize.group);
-    case Scheme::kNf4: return "nf4-g" + std::to_string(quantize.group);
-    case Scheme::kW8: return "w8-g" + std::to_string(quantize.group);
-    case Scheme::kF32: break;
+    case Scheme::kW4:
+      return "w4-g" + std::to_string(quantize.group);
+    case Scheme::kNf4:
+      return "nf4-g" + std::to_string(quantize.group);
+    case Scheme::kW8:
+      return "w8-g" + std::to_string(quantize.group);
+    case Scheme::kF32:
+      break;
   }
   return "f32";
 }

@@ -58,7 +58,8 @@ AdapterLease AdapterSlots::lease(uint32_t slot) const {
   const std::lock_guard lock(mutex_);
   const auto found = slots_.find(slot);
   if (found == slots_.end()) {
-    throw Error(PG_NOT_FOUND, "adapter", "no adapter is attached at slot " + std::to_string(slot) + ": attach it again");
+    throw Error(PG_NOT_FOUND, "adapter",
+                "no adapter is attached at slot " + std::to_string(slot) + ": attach it again");
   }
   return found->second;
 }

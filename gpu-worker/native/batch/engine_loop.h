@@ -12,8 +12,8 @@
 
 namespace polygraft {
 
-// Takes submissions and cancels between steps, runs steps while there is work and sleeps while there is none. All public
-// methods are thread-safe.
+// Takes submissions and cancels between steps, runs steps while there is work and sleeps while there is none. All
+// public methods are thread-safe.
 class EngineLoop {
  public:
   // `most_sequences`: live ones, those that wait included. The runner belongs to the loop's thread from `start` on;

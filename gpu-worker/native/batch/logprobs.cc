@@ -23,7 +23,8 @@ void append_top(std::span<const float> logits, const LogProbs& logprobs, uint32_
   best.reserve(count + 1);
   for (uint32_t id = 0; id < logits.size(); ++id) {
     if (best.size() == count && !(logits[id] > logits[best.back()])) continue;
-    const auto place = std::find_if(best.begin(), best.end(), [&](uint32_t other) { return logits[id] > logits[other]; });
+    const auto place =
+        std::find_if(best.begin(), best.end(), [&](uint32_t other) { return logits[id] > logits[other]; });
     best.insert(place, id);
     if (best.size() > count) best.pop_back();
   }

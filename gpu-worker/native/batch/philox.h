@@ -19,8 +19,8 @@ inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::
   return counter;
 }
 
-// The draw of a seed for one output position: uniform in [0, 1), 53 bits. It depends on nothing else, so a stream can be
-// preempted, resumed elsewhere or batched with others and still draws the same numbers.
+// The draw of a seed for one output position: uniform in [0, 1), 53 bits. It depends on nothing else, so a stream can
+// be preempted, resumed elsewhere or batched with others and still draws the same numbers.
 inline double uniform_draw(uint64_t seed, uint64_t position) {
   const auto bits = philox4x32({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0, 0},
                                {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});

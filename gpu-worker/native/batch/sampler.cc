@@ -22,8 +22,7 @@ uint32_t bucket_of(float scaled) {
 
 }  // namespace
 
-Sampler::Sampler(uint32_t vocabulary_size)
-    : logits_(vocabulary_size), weights_(vocabulary_size), buckets_(kBuckets) {}
+Sampler::Sampler(uint32_t vocabulary_size) : logits_(vocabulary_size), weights_(vocabulary_size), buckets_(kBuckets) {}
 
 uint32_t Sampler::sample(std::span<const float> logits, const SamplingParams& params, const TokenHistory& history,
                          uint64_t position) {
@@ -74,8 +73,8 @@ void Sampler::drop_below(float min_p) {
   }
 }
 
-// Keeps the shortest run of tokens, in order of falling logit and rising id, whose measures add up to `target`. Only the
-// bucket in which the run ends is sorted: all before it stay, all behind it go, in whatever order.
+// Keeps the shortest run of tokens, in order of falling logit and rising id, whose measures add up to `target`. Only
+// the bucket in which the run ends is sorted: all before it stay, all behind it go, in whatever order.
 template <typename Measure>
 void Sampler::keep_prefix(Measure measure, double target) {
   const auto size = static_cast<uint32_t>(logits_.size());

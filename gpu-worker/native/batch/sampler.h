@@ -28,14 +28,14 @@ struct SamplingParams {
   bool penalizes() const { return repetition_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0; }
 };
 
-// Chooses tokens. Steps in order: bias, penalties, temperature, top-k, top-p, min-p, draw. The choice depends on the row,
-// the parameters, the history and the output position alone. Scratch memory is reused from row to row.
+// Chooses tokens. Steps in order: bias, penalties, temperature, top-k, top-p, min-p, draw. The choice depends on the
+// row, the parameters, the history and the output position alone. Scratch memory is reused from row to row.
 class Sampler {
  public:
   explicit Sampler(uint32_t vocabulary_size);
 
-  // The token for output `position`, counted from 0 with resumed tokens included. `logits` are finite. `history` is read
-  // only if the parameters penalize.
+  // The token for output `position`, counted from 0 with resumed tokens included. `logits` are finite. `history` is
+  // read only if the parameters penalize.
   uint32_t sample(std::span<const float> logits, const SamplingParams& params, const TokenHistory& history,
                   uint64_t position);
 

@@ -30,8 +30,9 @@ struct Chunk {
 //
 // Each step goes first to the sequences that decode, then to prompts in chunks, by rank: priority, then arrival. A
 // sequence is admitted when there are blocks for all of its tokens; within a rank nobody overtakes, so nobody starves.
-// When a growing sequence finds no block, the one of the lowest rank gives up its blocks and waits to be computed again;
-// the highest rank always advances, so all sequences end. Owns the sequences. Not thread-safe: the step loop owns it.
+// When a growing sequence finds no block, the one of the lowest rank gives up its blocks and waits to be computed
+// again; the highest rank always advances, so all sequences end. Owns the sequences. Not thread-safe: the step loop
+// owns it.
 class Scheduler {
  public:
   Scheduler(const StepLimits& limits, KvAllocator& kv);

@@ -15,7 +15,7 @@ namespace polygraft {
 // What was asked for. Checked: every number is in its range and every token in the vocabulary.
 struct SequenceOptions {
   uint64_t id = 0;
-  int32_t priority = 0;         // higher goes first
+  int32_t priority = 0;          // higher goes first
   std::vector<uint32_t> prompt;  // the last `resumed` of these are output delivered before
   uint32_t resumed = 0;
   uint32_t max_tokens = 0;  // output tokens, resumed ones included

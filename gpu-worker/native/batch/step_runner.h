@@ -19,8 +19,8 @@ namespace polygraft {
 class StepRunner {
  public:
   // The model's parts must outlive the runner. `max_context`: most tokens of a sequence.
-  StepRunner(const ModelConfig& config, Backend& backend, const DeviceModel& model, KvPool& kv, const StepLimits& limits,
-             uint32_t max_context);
+  StepRunner(const ModelConfig& config, Backend& backend, const DeviceModel& model, KvPool& kv,
+             const StepLimits& limits, uint32_t max_context);
 
   // Queues a sequence. One with nothing to compute starts and finishes in `report` at once.
   void submit(SequenceOptions options, Report& report);

@@ -125,8 +125,7 @@ Napi::Value EngineObject::attach_adapter(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (usable(env) == nullptr) return env.Undefined();
   AdapterHandle adapter;
-  if (info[0].IsObject() &&
-      info[0].As<Napi::Object>().InstanceOf(env.GetInstanceData<ClassTable>()->adapter.Value())) {
+  if (info[0].IsObject() && info[0].As<Napi::Object>().InstanceOf(env.GetInstanceData<ClassTable>()->adapter.Value())) {
     adapter = AdapterObject::Unwrap(info[0].As<Napi::Object>())->handle();
   }
   if (!adapter) {

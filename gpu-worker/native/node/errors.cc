@@ -4,15 +4,24 @@ namespace polygraft::node {
 
 const char* code_name(pg_code code) {
   switch (code) {
-    case PG_OK: return "OK";
-    case PG_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case PG_NOT_FOUND: return "NOT_FOUND";
-    case PG_FAILED_PRECONDITION: return "FAILED_PRECONDITION";
-    case PG_RESOURCE_EXHAUSTED: return "RESOURCE_EXHAUSTED";
-    case PG_UNIMPLEMENTED: return "UNIMPLEMENTED";
-    case PG_DATA_LOSS: return "DATA_LOSS";
-    case PG_CANCELLED: return "CANCELLED";
-    case PG_INTERNAL: break;
+    case PG_OK:
+      return "OK";
+    case PG_INVALID_ARGUMENT:
+      return "INVALID_ARGUMENT";
+    case PG_NOT_FOUND:
+      return "NOT_FOUND";
+    case PG_FAILED_PRECONDITION:
+      return "FAILED_PRECONDITION";
+    case PG_RESOURCE_EXHAUSTED:
+      return "RESOURCE_EXHAUSTED";
+    case PG_UNIMPLEMENTED:
+      return "UNIMPLEMENTED";
+    case PG_DATA_LOSS:
+      return "DATA_LOSS";
+    case PG_CANCELLED:
+      return "CANCELLED";
+    case PG_INTERNAL:
+      break;
   }
   return "INTERNAL";
 }

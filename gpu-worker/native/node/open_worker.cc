@@ -61,10 +61,10 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
   values.max_queue = small_count(object, "maxQueue");
   values.kv_bytes = count(object, "kvBytes");
   values.adapter_bytes = count(object, "adapterBytes");
-  return choose<pg_scheme>(object, "scheme",
-                           {{"w4", PG_SCHEME_W4}, {"nf4", PG_SCHEME_NF4}, {"f32", PG_SCHEME_F32}}, values.scheme) &&
-         choose<pg_activations>(object, "activations",
-                                {{"int8", PG_ACTIVATIONS_INT8}, {"f32", PG_ACTIVATIONS_F32}}, values.activations);
+  return choose<pg_scheme>(object, "scheme", {{"w4", PG_SCHEME_W4}, {"nf4", PG_SCHEME_NF4}, {"f32", PG_SCHEME_F32}},
+                           values.scheme) &&
+         choose<pg_activations>(object, "activations", {{"int8", PG_ACTIVATIONS_INT8}, {"f32", PG_ACTIVATIONS_F32}},
+                                values.activations);
 }
 
 Napi::Promise OpenWorker::run(Napi::Env env, std::unique_ptr<OpenOptions> options, Napi::Value on_progress) {

@@ -5,12 +5,15 @@
 namespace polygraft::node {
 
 void write_load(const pg_load& load, double* out) {
-  const double fields[ReportChannel::kLoadFields] = {
-      static_cast<double>(load.steps),          static_cast<double>(load.step_micros),
-      static_cast<double>(load.step_tokens),    static_cast<double>(load.running),
-      static_cast<double>(load.waiting),        static_cast<double>(load.waiting_tokens),
-      static_cast<double>(load.in_flight_tokens), static_cast<double>(load.kv_blocks_used),
-      static_cast<double>(load.adapter_bytes_used)};
+  const double fields[ReportChannel::kLoadFields] = {static_cast<double>(load.steps),
+                                                     static_cast<double>(load.step_micros),
+                                                     static_cast<double>(load.step_tokens),
+                                                     static_cast<double>(load.running),
+                                                     static_cast<double>(load.waiting),
+                                                     static_cast<double>(load.waiting_tokens),
+                                                     static_cast<double>(load.in_flight_tokens),
+                                                     static_cast<double>(load.kv_blocks_used),
+                                                     static_cast<double>(load.adapter_bytes_used)};
   std::memcpy(out, fields, sizeof(fields));
 }
 

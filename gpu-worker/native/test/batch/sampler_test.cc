@@ -140,7 +140,8 @@ TEST(frequencies_match_the_softmax) {
   std::vector<int> counts(row.size());
   const int n = 40000;
   Sampler sampler(4);
-  for (int i = 0; i < n; ++i) ++counts[sampler.sample(row, {.temperature = 1, .seed = 5}, {}, static_cast<uint64_t>(i))];
+  for (int i = 0; i < n; ++i)
+    ++counts[sampler.sample(row, {.temperature = 1, .seed = 5}, {}, static_cast<uint64_t>(i))];
   for (size_t i = 0; i < row.size(); ++i) CHECK_NEAR(static_cast<double>(counts[i]) / n, std::exp(row[i]) / mass, 0.01);
 }
 

@@ -89,7 +89,8 @@ TEST(a_prompt_waits_until_all_its_blocks_are_there) {
 TEST(what_can_never_fit_is_refused) {
   KvAllocator kv(4);
   Scheduler scheduler({}, kv);
-  CHECK_THROWS(PG_INVALID_ARGUMENT, "prompt", "257 tokens, the KV blocks hold 256", scheduler.add(sequence(1, 200, 57)));
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "prompt", "257 tokens, the KV blocks hold 256",
+               scheduler.add(sequence(1, 200, 57)));
   scheduler.add(sequence(2, 200, 56));
   CHECK_THROWS(PG_INVALID_ARGUMENT, "id", "already there", scheduler.add(sequence(2, 1, 1)));
 }

@@ -256,7 +256,8 @@ TEST(logits_that_are_not_finite_fail_their_sequence_alone) {
   CHECK(same(run.outcomes[3], engine.alone(with_adapter)));
   CHECK(same(run.outcomes[4], engine.alone(request(4, {7}, 20))));
   // The blocks that held NaNs serve others as if new.
-  for (uint64_t id = 10; id < 14; ++id) run.runner.submit(request(id, {8, 9, static_cast<uint32_t>(id)}, 20), run.report);
+  for (uint64_t id = 10; id < 14; ++id)
+    run.runner.submit(request(id, {8, 9, static_cast<uint32_t>(id)}, 20), run.report);
   run.finish();
   for (uint64_t id = 10; id < 14; ++id) {
     CHECK(same(run.outcomes[id], engine.alone(request(id, {8, 9, static_cast<uint32_t>(id)}, 20))));

@@ -66,8 +66,8 @@ inline std::unique_ptr<Backend> tiny_backend() {
   return create_cpu_backend(options);
 }
 
-// A random adapter of `rank` on the projections of `mask` (bits as in pg_adapter_info). `deviation` of its B: a huge one
-// makes logits that are not finite.
+// A random adapter of `rank` on the projections of `mask` (bits as in pg_adapter_info). `deviation` of its B: a huge
+// one makes logits that are not finite.
 inline AdapterWeights tiny_adapter(const ModelConfig& config, uint32_t seed, uint32_t rank, uint32_t mask,
                                    float deviation = 0.3f) {
   std::mt19937 random(seed);
@@ -122,7 +122,8 @@ inline bool is_beginning(const Outcome& part, const Outcome& all) {
   const auto begins = [](const std::vector<pg_event>& a, const std::vector<pg_event>& b) {
     if (a.size() > b.size()) return false;
     for (size_t i = 0; i < a.size(); ++i) {
-      if (a[i].token != b[i].token || a[i].logprob != b[i].logprob || a[i].alternatives != b[i].alternatives) return false;
+      if (a[i].token != b[i].token || a[i].logprob != b[i].logprob || a[i].alternatives != b[i].alternatives)
+        return false;
     }
     return true;
   };

@@ -1,0 +1,132 @@
+#include "abi/engine_plan.h"
+
+#include "abi/boundary.h"
+#include "test/check.h"
+
+using namespace polygraft;
+
+namespace {
+
+constexpr uint64_t kBlock = 1000;  // bytes of a KV block
+
+pg_engine_options options() {
+  pg_engine_options given{};
+  given.size = sizeof(given);
+  given.model_dir = "model";
+  return given;
+}
+
+ModelConfig model(uint32_t max_position) {
+  ModelConfig config;
+  config.max_position = max_position;
+  return config;
+}
+
+}  // namespace
+
+TEST(zeros_are_defaults) {
+  const EngineOptions checked = check_options(options());
+  CHECK(checked.quantize.scheme == Scheme::kW4);
+  CHECK_EQ(checked.quantize.group, 32u);
+  CHECK_EQ(checked.quantize.head_bits, 8u);
+  CHECK_EQ(checked.step.max_sequences, 64u);
+  CHECK_EQ(checked.step.max_step_tokens, 512u);
+  CHECK_EQ(checked.max_queue, 1024u);
+  CHECK_EQ(checked.adapter_bytes, uint64_t{512} << 20);
+  CHECK(!checked.backend.kv_f32);
+  CHECK_EQ(weights_name(checked.quantize), "w4-g32");
+}
+
+TEST(nothing_is_rounded_beside_exact_weights_or_activations) {
+  pg_engine_options given = options();
+  given.scheme = PG_SCHEME_F32;
+  EngineOptions checked = check_options(given);
+  CHECK(checked.backend.kv_f32);
+  CHECK_EQ(checked.backend.activations, PG_ACTIVATIONS_F32);
+  CHECK_EQ(checked.quantize.head_bits, 32u);
+  given = options();
+  given.activations = PG_ACTIVATIONS_F32;
+  CHECK(check_options(given).backend.kv_f32);
+}
+
+TEST(options_out_of_range_are_named) {
+  const auto refused = [](const char* field, auto change) {
+    pg_engine_options given = options();
+    change(given);
+    CHECK_THROWS(PG_INVALID_ARGUMENT, field, field, check_options(given));
+  };
+  refused("model_dir", [](auto& o) { o.model_dir = nullptr; });
+  refused("group", [](auto& o) { o.group = 16; });
+  refused("head_bits", [](auto& o) { o.head_bits = 16; });
+  refused("threads", [](auto& o) { o.threads = 5000; });
+  refused("max_sequences", [](auto& o) { o.max_sequences = 5000; });
+  refused("max_step_tokens", [](auto& o) { o.max_step_tokens = 63; });
+  refused("max_queue", [](auto& o) { o.max_queue = 1u << 30; });
+}
+
+TEST(kv_blocks_hold_the_usual_load_and_at_least_one_context) {
+  const EngineOptions checked = check_options(options());
+  // 64 sequences at 1024 tokens.
+  KvPlan plan = plan_kv(checked, model(4096), kBlock);
+  CHECK_EQ(plan.context, 4096u);
+  CHECK_EQ(plan.blocks, 64u * 16);
+  // A model with long positions is served at 8192 tokens unless more is asked for.
+  CHECK_EQ(plan_kv(checked, model(131072), kBlock).context, 8192u);
+  // At most 1 GiB by default, but always a whole context.
+  plan = plan_kv(checked, model(4096), uint64_t{64} << 20);
+  CHECK_EQ(plan.blocks, 64u);
+  // Short contexts need no more than all sequences can fill.
+  CHECK_EQ(plan_kv(checked, model(100), kBlock).blocks, 64u * 2);
+}
+
+TEST(the_context_shrinks_to_the_kv_bytes_unless_it_was_asked_for) {
+  EngineOptions checked = check_options(options());
+  checked.kv_bytes = 10 * kBlock + 999;
+  KvPlan plan = plan_kv(checked, model(4096), kBlock);
+  CHECK_EQ(plan.blocks, 10u);
+  CHECK_EQ(plan.context, 640u);
+  checked.max_context = 641;
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "kv_bytes", "give at least 11000 bytes", plan_kv(checked, model(4096), kBlock));
+  checked.max_context = 5000;
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "max_context", "end at 4096", plan_kv(checked, model(4096), kBlock));
+  checked.max_context = 0;
+  checked.kv_bytes = kBlock - 1;
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "kv_bytes", "holds 0 tokens", plan_kv(checked, model(4096), kBlock));
+}
+
+TEST(structs_of_older_and_newer_hosts) {
+  struct Newer {
+    pg_engine_options known;
+    uint64_t later;
+  } newer{options(), 0};
+  newer.known.size = sizeof(newer);
+  CHECK_EQ(read_struct(&newer.known, "options").model_dir, newer.known.model_dir);
+  newer.later = 1;
+  CHECK_THROWS(PG_UNIMPLEMENTED, "options", "newer engine", read_struct(&newer.known, "options"));
+
+  pg_engine_options older = options();
+  older.threads = 7;
+  older.adapter_bytes = 99;  // behind the end that it gives
+  older.size = offsetof(pg_engine_options, adapter_bytes);
+  CHECK_EQ(read_struct(&older, "options").threads, 7u);
+  CHECK_EQ(read_struct(&older, "options").adapter_bytes, 0u);
+  older.size = 0;
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "options", "size is not set", read_struct(&older, "options"));
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "options", "missing", read_struct<pg_engine_options>(nullptr, "options"));
+}
+
+TEST(no_exception_crosses_the_boundary) {
+  pg_error error{};
+  CHECK_EQ(guarded(&error, [] { throw Error(PG_NOT_FOUND, "f", "m"); }), PG_NOT_FOUND);
+  CHECK_EQ(std::string(error.field) + error.message, "fm");
+  CHECK_EQ(guarded(&error, [] { throw std::bad_alloc(); }), PG_RESOURCE_EXHAUSTED);
+  CHECK_EQ(guarded(&error, [] { throw std::runtime_error("x"); }), PG_INTERNAL);
+  CHECK_EQ(guarded(&error, [] { throw 1; }), PG_INTERNAL);
+  CHECK_EQ(guarded(nullptr, [] { throw Error(PG_NOT_FOUND, std::string(500, 'f'), std::string(2000, 'm')); }),
+           PG_NOT_FOUND);
+  CHECK_EQ(guarded(&error, [] { throw Error(PG_NOT_FOUND, std::string(500, 'f'), std::string(2000, 'm')); }),
+           PG_NOT_FOUND);
+  CHECK_EQ(std::string(error.field).size(), sizeof(error.field) - 1);
+  CHECK_EQ(guarded(&error, [] {}), PG_OK);
+  CHECK_EQ(std::string(error.message), "");
+}
