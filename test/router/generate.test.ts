@@ -258,6 +258,10 @@ describe("the end of a call", () => {
     silent.write(requestFrame(textRequest("b")).subarray(0, 7));
     await client.settled();
     timers.advance(5000);
+    await client.settled();
+    expect(silent.closed).toBe(false);
+    // It has been told, but keeps its side open. That is borne for a while only.
+    timers.advance(5000);
     expect(await unanswered).toMatchObject({ status: String(Status.DEADLINE_EXCEEDED) });
     expect(worker.calls).toHaveLength(1);
   });

@@ -9,7 +9,7 @@ import type { CallHead } from "./relay.js";
 import { acceptedEncodings } from "./request-reader.js";
 import { failureTrailers } from "./trailers.js";
 
-/** How long a client may go on reading after its own deadline, in milliseconds. */
+/** How long a client that has been told the end may take to end its side, in milliseconds. */
 const lingerMillis = 5000;
 
 const responseHead = {
@@ -50,7 +50,10 @@ export class ClientCall {
     const millis = timeout === undefined ? undefined : parseGrpcTimeout(timeout);
     this.#deadline = millis === undefined ? undefined : timers.now() + millis;
     stream.on("error", () => {});
-    stream.on("wantTrailers", () => stream.sendTrailers(this.#trailers));
+    stream.on("wantTrailers", () => {
+      stream.sendTrailers(this.#trailers);
+      this.#stopRequest();
+    });
     stream.on("end", () => {
       this.#requestEnded = true;
       this.#listener?.end();
@@ -107,10 +110,14 @@ export class ClientCall {
       stream.end();
     } else {
       stream.respond({ ...responseHead, ...headers, ...trailers }, { endStream: true });
+      this.#stopRequest();
     }
-    stream.resume();
-    // A client that still sends is told to stop; without it the stream would stay half open.
-    if (!this.#requestEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  /** Answers with an HTTP status: the request is no gRPC. */
+  refuse(httpStatus: number): void {
+    this.#stream.respond({ ":status": httpStatus }, { endStream: true });
+    this.#stopRequest();
   }
 
   /** Ends the call with a failure. */
@@ -118,10 +125,25 @@ export class ClientCall {
     this.finish(failureTrailers(failure));
   }
 
+  /**
+   * A client that still sends, although it has been told the end, has to stop: else the stream would stay half open for
+   * ever. Gently, because a reset on the heels of trailers can overtake them.
+   */
+  #stopRequest(): void {
+    this.#stream.resume();
+    if (!this.#requestEnded) this.#closeAfterLinger(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #closeAfterLinger(code: number): void {
+    this.#stopTimer();
+    this.#stopTimer = this.#timers.after(lingerMillis, () => this.#stream.close(code));
+  }
+
   #expire(): void {
     const listener = this.#done();
     this.fail({ status: Status.DEADLINE_EXCEEDED, message: "the deadline of the call has passed" });
-    this.#stopTimer = this.#timers.after(lingerMillis, () => this.#stream.close(constants.NGHTTP2_CANCEL));
+    // It may not be reading at all: after its own deadline nobody has to wait for it.
+    this.#closeAfterLinger(constants.NGHTTP2_CANCEL);
     listener?.expired();
   }
 

@@ -130,14 +130,9 @@ export class Http2Relay implements Relay {
   }
 
   #receive(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const refused = httpStatusOf(headers);
-    if (refused !== undefined) {
-      stream.on("error", () => {});
-      stream.respond({ ":status": refused }, { endStream: true });
-      stream.close(constants.NGHTTP2_NO_ERROR);
-      return;
-    }
     const call = new ClientCall(stream, headers, this.#timers);
+    const httpStatus = httpStatusOf(headers);
+    if (httpStatus !== undefined) return call.refuse(httpStatus);
     const malformed = refusedHeaders(headers, this.#options.maxHeaderBytes);
     if (malformed !== undefined) return call.fail(malformed);
     const reception = this.#policy.receive(call.head);

@@ -1,0 +1,159 @@
+import { FleetServiceDefinition, Tier, WorkerState } from "@polygraft/api";
+import type { WatchFleetResponse } from "@polygraft/api";
+import { createChannel, createClient, Status } from "nice-grpc";
+import { describe, expect, test } from "vitest";
+import { manualTimers } from "../support/manual-timers.js";
+import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest, unlisted } from "../support/router-fixture.js";
+import { delta, finished } from "../support/scripted-service.js";
+import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
+
+const script = (worker: string) =>
+  async function* () {
+    yield { event: { $case: "accepted" as const, value: { worker } } };
+    yield delta("hello", 1);
+    yield finished(1);
+  };
+
+/** Follows a router's fleet as a client does; `until` reads on until the picture fits. */
+function watch(address: string, residency = false) {
+  const channel = createChannel(address);
+  const stop = new AbortController();
+  const responses = createClient(FleetServiceDefinition, channel)
+    .watchFleet({ residency }, { signal: stop.signal })
+    [Symbol.asyncIterator]();
+  const workers = new Map<string, WatchFleetResponse["workers"][number]>();
+  const versions: bigint[] = [];
+  return {
+    workers,
+    versions,
+    async until(fits: () => boolean) {
+      do {
+        const { value, done } = await responses.next();
+        if (done === true) throw new Error("the watch ended");
+        const response = value as WatchFleetResponse;
+        if (response.snapshot) expect(workers.size === 0 || !response.complete).toBe(true);
+        for (const worker of response.workers) workers.set(worker.hello?.name ?? "", worker);
+        for (const name of response.removedWorkers) workers.delete(name);
+        versions.push(response.version);
+      } while (!fits());
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await responses.next().catch(() => {});
+      channel.close();
+    },
+  };
+}
+
+describe("WatchFleet", () => {
+  test("tells the fleet, then what changes: load, state, residency, who joins and leaves", async () => {
+    await using router = await temporaryRouter();
+    await using w1 = await startScriptedWorker({ router: router.address, name: "w1", script: script("w1") });
+    await listed(router, "w1");
+    await using seen = watch(router.address, true);
+    await seen.until(() => seen.workers.size === 1);
+    expect(seen.workers.get("w1")).toMatchObject({ hello: { name: "w1", address: w1.address }, state: WorkerState.READY });
+
+    w1.load({ inFlightTokens: 77 });
+    await seen.until(() => seen.workers.get("w1")?.load?.inFlightTokens === 77);
+    const adapters = [announcedAdapter("held"), announcedAdapter("known", { tier: Tier.SOURCE })];
+    w1.say({ $case: "residency", value: { snapshot: false, complete: false, adapters, removedIds: [] } });
+    await seen.until(() => seen.workers.get("w1")?.adapters.length === 1);
+    expect(seen.workers.get("w1")?.adapters[0]?.identity?.id).toBe("held");
+    w1.say({ $case: "draining", value: { reason: "test" } });
+    await seen.until(() => seen.workers.get("w1")?.state === WorkerState.DRAINING);
+
+    await using w2 = await startScriptedWorker({ router: router.address, name: "w2", script: script("w2") });
+    await seen.until(() => seen.workers.has("w2"));
+    w2.leave();
+    await seen.until(() => !seen.workers.has("w2"));
+    for (const [index, version] of seen.versions.slice(1).entries()) expect(version > seen.versions[index]!).toBe(true);
+  });
+
+  test("an empty fleet is told as well", async () => {
+    await using router = await temporaryRouter();
+    await using seen = watch(router.address);
+    await seen.until(() => seen.versions.length === 1);
+    expect(seen.workers.size).toBe(0);
+  });
+});
+
+describe("Join", () => {
+  const options = (router: { readonly address: string }, name = "w1") => ({ router: router.address, name, script: script(name) });
+
+  test("a worker whose stream ends gets nothing more", async () => {
+    await using router = await temporaryRouter();
+    await using worker = await startScriptedWorker(options(router));
+    await listed(router, "w1");
+    worker.leave();
+    await unlisted(router, "w1");
+    using connection = inferenceClient(router.address);
+    expect(errorInfo((await hear(connection.client.generate(textRequest("a")))).error)?.reason).toBe("NO_WORKER");
+    expect(await worker.expelled).toBeUndefined();
+  });
+
+  test("the newer of two workers of one name wins", async () => {
+    await using router = await temporaryRouter();
+    await using old = await startScriptedWorker({ ...options(router), epoch: "e1", script: script("old") });
+    await listed(router, "w1");
+    await using young = await startScriptedWorker({ ...options(router), epoch: "e2", script: script("young") });
+    expect(await old.expelled).toMatchObject({ code: Status.ALREADY_EXISTS });
+    await listed(router, "w1");
+    using connection = inferenceClient(router.address);
+    expect(servedBy(await hear(connection.client.generate(textRequest("a"))))).toBe("young");
+    expect(young.calls).toHaveLength(1);
+  });
+
+  test("draining and silent workers get requests only if there is nobody else", async () => {
+    const timers = manualTimers();
+    await using router = await temporaryRouter({ timers, suspectAfterMillis: 3000 });
+    await using w1 = await startScriptedWorker(options(router, "w1"));
+    await using w2 = await startScriptedWorker(options(router, "w2"));
+    await listed(router, "w1", "w2");
+    const served = async () => {
+      using connection = inferenceClient(router.address);
+      const keys = Array.from({ length: 8 }, (_, index) => ({ ...textRequest("a"), routing: { key: `${index}`, worker: "" } }));
+      const heard = await Promise.all(keys.map((request) => hear(connection.client.generate(request))));
+      return [...new Set(heard.map(servedBy))].sort();
+    };
+    const changed = (name: string, state: WorkerState) =>
+      new Promise<void>((resolve) => {
+        const stop = router.fleet.listen({
+          changed(member) {
+            if (member.name !== name || member.state !== state) return;
+            stop();
+            resolve();
+          },
+        });
+      });
+    expect(await served()).toEqual(["w1", "w2"]);
+    const draining = changed("w1", WorkerState.DRAINING);
+    w1.say({ $case: "draining", value: { reason: "test" } });
+    await draining;
+    expect(await served()).toEqual(["w2"]);
+    timers.advance(4000);
+    expect(router.fleet.member("w2")?.state).toBe(WorkerState.SUSPECTED);
+    const heard = changed("w2", WorkerState.READY);
+    w2.load({ inFlightTokens: 0 });
+    await heard;
+    expect(await served()).toEqual(["w2"]);
+  });
+
+  test.each([
+    ["a second greeting", { $case: "hello" as const }],
+    ["a gap in the sequence", undefined],
+  ])("%s ends the stream", async (_, message) => {
+    await using router = await temporaryRouter();
+    const channel = createChannel(router.address);
+    async function* requests() {
+      const model = { name: "tiny" };
+      yield { sequence: 1n, message: { $case: "hello" as const, value: { name: "w", epoch: "e", address: "h:1", model } } };
+      yield { sequence: message === undefined ? 3n : 2n, message: { $case: "hello" as const, value: {} } };
+    }
+    const reading = (async () => {
+      for await (const _ of createClient(FleetServiceDefinition, channel).join(requests()));
+    })();
+    await expect(reading).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT });
+    channel.close();
+  });
+});
