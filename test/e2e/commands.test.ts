@@ -147,11 +147,12 @@ describe("demo", () => {
   test("shows every adapter beside the base, and leaves nothing running", async () => {
     const prompts = join(files.model, "prompts.json");
     const entries = files.names.map((adapter) => ({ adapter, prompts: ["Hello world"], maxTokens: 6 }));
-    await writeFile(prompts, JSON.stringify(entries));
+    await writeFile(prompts, JSON.stringify([...entries, { adapter: "missing", prompts: ["x"] }]));
     const { code, stdout, stderr } = await runCli([
       "demo", "--model", files.model, "--adapters", files.adapters, "--prompts", prompts,
     ]);
     expect(stderr).toContain("starting a router and 2 workers");
+    expect(stderr).toContain("left out: missing: it is not in the folder of adapters");
     expect(code).toBe(0);
     for (const name of [...files.names, "(base)"]) expect(stdout).toContain(`\n${name} `);
     expect(stdout).toContain("what the base says to that");

@@ -21,9 +21,13 @@ const targets: readonly (readonly Projection[])[] = [
 ];
 const ranks = [4, 8, 16, 32, 5, 1, 64, 12];
 
-/** Writes them. The adapters differ in rank and in what they change. */
+/**
+ * Writes them. The adapters differ in rank and in what they change. Processes that the test starts from now on keep their
+ * caches beside them, not in the user's folder.
+ */
 export async function writeTinyFiles(): Promise<TinyFiles> {
   const folder = await mkdtemp(join(tmpdir(), "polygraft-tiny-"));
+  process.env["XDG_CACHE_HOME"] = join(folder, "cache");
   const model = join(folder, "tiny");
   const adapters = join(folder, "adapters");
   await writeTinyModel(model);

@@ -6,6 +6,7 @@ import type { GenerationResult } from "@polygraft/client";
 import { Command } from "commander";
 import { integer } from "../arguments.js";
 import { readPrompts } from "../demo/prompts.js";
+import type { DemoPrompt } from "../demo/prompts.js";
 import { runDemo } from "../demo/run-demo.js";
 import type { DemoRow } from "../demo/run-demo.js";
 import { UsageError } from "../exit.js";
@@ -63,10 +64,22 @@ async function demo(options: DemoOptions): Promise<void> {
   await interruptible(async (signal) => {
     await using fleet = await LocalFleet.start({ ...options, onLog, signal });
     await using client = new Polygraft({ address: fleet.address });
-    const rows = await Promise.race([runDemo(client, prompts, signal), fleet.failed]);
+    const servable = await onlyServed(client, prompts, signal);
+    const rows = await Promise.race([runDemo(client, servable, signal), fleet.failed]);
     process.stdout.write(`\n${formatTable(columns(process.stdout.columns ?? plainWidth), rows)}\n`);
     const workers = new Set(rows.map(({ result }) => result.worker)).size;
-    process.stdout.write(`${rows.length} requests, ${prompts.length} with adapters, served by ${workers} workers on one base model\n`);
+    process.stdout.write(`${rows.length} requests, ${servable.length} with adapters, served by ${workers} workers on one base model\n`);
+  });
+}
+
+/** The prompts whose adapters the fleet has, and says which it has not. */
+async function onlyServed(client: Polygraft, prompts: readonly DemoPrompt[], signal: AbortSignal): Promise<DemoPrompt[]> {
+  const errors = new Map<string, string | undefined>();
+  for await (const { identity, error } of client.adapters.list({ signal })) errors.set(identity.id, error);
+  return prompts.filter(({ adapter }) => {
+    const problem = errors.has(adapter) ? errors.get(adapter) : "it is not in the folder of adapters";
+    if (problem !== undefined) process.stderr.write(`left out: ${adapter}: ${problem}\n`);
+    return problem === undefined;
   });
 }
 

@@ -17,7 +17,7 @@ export interface DemoRow {
 /** Runs all prompts at once, each with its adapter, and one more with the base; then the base on all of them. */
 export async function runDemo(client: Polygraft, prompts: readonly DemoPrompt[], signal: AbortSignal): Promise<DemoRow[]> {
   const first = prompts[0];
-  if (first === undefined) throw new Error("the prompts file is empty");
+  if (first === undefined) throw new Error("no prompt of the prompts file has an adapter that is served");
   process.stdout.write(`\n${prompts.length + 1} requests at once, on one base model:\n\n`);
   const requests: (DemoPrompt | Omit<DemoPrompt, "adapter">)[] = [
     ...prompts,

@@ -8,6 +8,8 @@ export async function serveUntilStopped(serve: (signal: AbortSignal) => Promise<
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   process.on("disconnect", stop);
+  // The parent may have ended before anybody listened.
+  if (process.send !== undefined && !process.connected) stop();
   try {
     await serve(controller.signal);
   } finally {
