@@ -42,6 +42,11 @@ bool contains(const std::array<const char*, N>& list, const std::string& key) {
   return std::find(list.begin(), list.end(), key) != list.end();
 }
 
+// "model.layers.0.self_attn.q_proj" ends in "q_proj" and in "self_attn.q_proj".
+bool ends_in_any(const std::string& module, const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return module.ends_with("." + name); });
+}
+
 // Everything that would change the forward pass in a way that is not computed here.
 void refuse_unserved(const JsonObject& json) {
   for (const auto& [key, value] : json.json().members())
@@ -142,16 +147,14 @@ bool AdapterConfig::selects_layer(const std::string& module) const {
 bool AdapterConfig::selects(const std::string& module) const {
   if (all_linear_) return module != "lm_head" && module != "model.embed_tokens";
   if (target_pattern_) return target_pattern_->full_match(module);
-  for (const std::string& name : target_list_)
-    if (module == name || module.ends_with("." + name)) return module == name || selects_layer(module);
-  return false;
+  if (std::find(target_list_.begin(), target_list_.end(), module) != target_list_.end()) return true;
+  return ends_in_any(module, target_list_) && selects_layer(module);
 }
 
 bool AdapterConfig::targets(const std::string& module) const {
   if (exclude_pattern_ && exclude_pattern_->full_match(module)) return false;
-  for (const std::string& name : exclude_list_)
-    if (module == name || module.ends_with("." + name)) return false;
-  return selects(module);
+  const bool named = std::find(exclude_list_.begin(), exclude_list_.end(), module) != exclude_list_.end();
+  return !named && !ends_in_any(module, exclude_list_) && selects(module);
 }
 
 uint32_t AdapterConfig::rank(const std::string& module) const {

@@ -79,12 +79,16 @@ bool read_cache(const std::string& cache_dir, const std::string& digest, const M
       const TensorInfo* info = file.find(array.name);
       if (info == nullptr || info->dtype != array.dtype || info->shape != array.shape) return false;
     }
-    Progress meter(progress, "read", 2 * file.file().size());  // once to read, once to check
+    uint64_t total = 0;
+    for (const NamedBytes& array : arrays) total += array.bytes.size();
+    Progress meter(progress, "read", 2 * total);  // once to read, once to check
     for (const NamedBytes& array : arrays) {
       file.read_bytes(*file.find(array.name), 0, array.bytes);
       meter.add(array.bytes.size());
     }
-    return metadata_is(file.header(), "content", hex(content_digest(arrays, &meter)));
+    const std::string content = hex(content_digest(arrays, &meter));
+    meter.finish();
+    return metadata_is(file.header(), "content", content);
   } catch (const Error& e) {
     if (e.code() == PG_CANCELLED) throw;
     return false;

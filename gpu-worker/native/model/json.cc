@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <locale>
 #include <sstream>
 
@@ -12,15 +13,17 @@
 namespace polygraft {
 namespace {
 
-// Decimal text to double, whatever the process's locale. The text already follows JSON's grammar.
+// Decimal text to double, whatever the process's locale; NaN if it is out of range. The text already follows JSON's
+// grammar.
 double to_double(std::string_view text) {
   double value = 0;
 #if defined(__cpp_lib_to_chars)
-  std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec != std::errc{}) return std::numeric_limits<double>::quiet_NaN();
 #else
   std::istringstream in{std::string(text)};
   in.imbue(std::locale::classic());
-  in >> value;
+  if (!(in >> value)) return std::numeric_limits<double>::quiet_NaN();
 #endif
   return value;
 }
@@ -164,7 +167,7 @@ class JsonParser {
     const std::string_view digits = text_.substr(first, at_ - first);
     if (digits.size() > 64) fail("a number of more than 64 characters");
     value.number_ = to_double(digits);
-    if (!std::isfinite(value.number_)) fail("a number too large");
+    if (!std::isfinite(value.number_)) fail("a number out of range");
     if (integral) {
       const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value.integer_);
       value.integral_ = result.ec == std::errc{};

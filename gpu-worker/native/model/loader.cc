@@ -77,6 +77,7 @@ std::string model_digest(const Checkpoint& checkpoint, const std::string& config
     hash.update(sha256_tree(
         file.file().size(), [&](uint64_t offset, std::span<uint8_t> out) { file.file().read(offset, out); },
         [&](uint64_t bytes) { meter.add(bytes); }));
+  meter.finish();
   return "sha256:" + hex(hash.finish());
 }
 
@@ -131,6 +132,7 @@ ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig
       load_matrix(tensor, weight, meter);
     }
   }
+  meter.finish();
   return weights;
 }
 

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <thread>
 
 #include "model/error.h"
@@ -21,11 +22,17 @@ class Progress {
   // Throws Error(PG_CANCELLED) once the receiver wants to stop.
   void add(uint64_t bytes) {
     const uint64_t done = done_ += bytes;
-    if (!report_ || std::this_thread::get_id() != owner_) return;
-    if (!report_(phase_, done, total_)) throw Error(PG_CANCELLED, "", std::string("stopped in phase ") + phase_);
+    if (std::this_thread::get_id() == owner_) tell(done);
   }
+  // Reports the end, whichever thread did the last piece.
+  void finish() { tell(total_); }
 
  private:
+  void tell(uint64_t done) {
+    if (report_ && !report_(phase_, done, total_))
+      throw Error(PG_CANCELLED, "", std::string("stopped in phase ") + phase_);
+  }
+
   const LoadProgress& report_;
   const char* phase_;
   uint64_t total_;

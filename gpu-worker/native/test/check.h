@@ -75,6 +75,16 @@ bool equal(const A& a, const B& b) {
   }
 }
 
+template <class A, class B>
+void equals(const char* file, int line, const char* what, const A& actual, const B& expected) {
+  if (!equal(actual, expected)) fail(file, line, std::string(what) + " is " + show(actual) + ", expected " + show(expected));
+}
+
+inline void near(const char* file, int line, const char* what, double actual, double expected, double bound) {
+  if (!(std::abs(actual - expected) <= bound))
+    fail(file, line, std::string(what) + " is " + show(actual) + ", expected " + show(expected) + " within " + show(bound));
+}
+
 // Runs `body`, which must throw polygraft::Error with this code and field; empty message part: any message.
 inline void throws(const char* file, int line, pg_code code, const std::string& field, const std::string& part,
                    const std::function<void()>& body) {
@@ -110,24 +120,10 @@ inline void throws(const char* file, int line, pg_code code, const std::string& 
     }                                                       \
   } while (false)
 
-#define CHECK_EQ(actual, expected)                                                                         \
-  do {                                                                                                     \
-    const auto& check_a = (actual);                                                                        \
-    const auto& check_e = (expected);                                                                      \
-    if (!check::equal(check_a, check_e))                                                                   \
-      check::fail(__FILE__, __LINE__,                                                                      \
-                  #actual " is " + check::show(check_a) + ", expected " + check::show(check_e));           \
-  } while (false)
+#define CHECK_EQ(actual, expected) check::equals(__FILE__, __LINE__, #actual, (actual), (expected))
 
 // |actual - expected| <= bound; NaN fails.
-#define CHECK_NEAR(actual, expected, bound)                                                                        \
-  do {                                                                                                             \
-    const double check_a = (actual), check_e = (expected), check_b = (bound);                                      \
-    if (!(std::abs(check_a - check_e) <= check_b))                                                                 \
-      check::fail(__FILE__, __LINE__,                                                                              \
-                  #actual " is " + check::show(check_a) + ", expected " + check::show(check_e) + " within " +      \
-                      check::show(check_b));                                                                       \
-  } while (false)
+#define CHECK_NEAR(actual, expected, bound) check::near(__FILE__, __LINE__, #actual, (actual), (expected), (bound))
 
 // The statement throws polygraft::Error with this code, field and part of its message.
 #define CHECK_THROWS(code, field, part, ...) \
