@@ -1,8 +1,9 @@
 import type { CallScope } from "./call-scope.js";
-import { formatAdapterRef, toAdapterRef } from "./adapter-reference.js";
+import { formatAdapterRef } from "./adapter-reference.js";
 import { runAttempt } from "./attempt.js";
 import type { PolygraftError } from "./error.js";
 import { errorFromCall } from "./error-from-status.js";
+import type { CallContext } from "./error-from-status.js";
 import type { GenerationEvent } from "./events.js";
 import { asciiHeader, callMetadata } from "./metadata.js";
 import type { Headers } from "./metadata.js";
@@ -28,14 +29,18 @@ export interface GenerationPlan {
 
 /** Runs a generation with its retries. Every failure is a `PolygraftError`. */
 export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<GenerationEvent, void> {
-  const { request, requestId, scope, transport } = plan;
-  const span = new GenerationSpan(request, requestId, transport.address);
+  const { scope, transport } = plan;
   const watchdog = new Watchdog(scope, plan.options);
-  const adapter = request.adapter === undefined ? undefined : formatAdapterRef(toAdapterRef(request.adapter));
-  const call = { address: transport.address.target, requestId, adapter, worker: undefined as string | undefined };
+  const call: { -readonly [Key in keyof CallContext]: CallContext[Key] } = {
+    address: transport.address.target,
+    requestId: plan.requestId,
+  };
+  let span: GenerationSpan | undefined;
   try {
-    const message = toProtoRequest(request, requestId);
-    const metadata = callMetadata([...plan.headers, asciiHeader("polygraft-adapter", adapter)], span.context);
+    const message = toProtoRequest(plan.request, plan.requestId);
+    call.adapter = message.adapter && formatAdapterRef(message.adapter);
+    span = new GenerationSpan(message, transport.address);
+    const metadata = callMetadata([...plan.headers, asciiHeader("polygraft-adapter", call.adapter)], span.context);
     const { deadline, signal } = scope;
     for (let attempt = 1; ; attempt++) {
       const events = runAttempt(transport, message, { metadata, deadline, signal }, attempt);
@@ -56,10 +61,10 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
     }
   } catch (failure) {
     const error = errorFromCall(failure, call);
-    span.failed(error);
+    span?.failed(error);
     throw error;
   } finally {
-    span.end();
+    span?.end();
     scope.end();
   }
 }

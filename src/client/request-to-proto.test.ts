@@ -124,6 +124,7 @@ test.for<[string, Partial<GenerateRequest>]>([
   ["stopping.stop_token_ids[1]", { stopTokenIds: [1, -1] }],
   ["token_ids.ids[0]", { prompt: [-3] }],
   ["qos.priority", { priority: 2 ** 31 }],
+  ["adapter.id", { adapter: { id: 7 as unknown as string } }],
 ])("%s is refused when protobuf cannot carry it", ([field, part]) => {
   expect(() => sent({ prompt: "x", ...part })).toThrow(expect.objectContaining({ fields: [expect.objectContaining({ field })] }));
 });

@@ -14,7 +14,7 @@ export function toProtoRequest(request: GenerateRequest, requestId: string): Pro
   return ProtoRequest.fromPartial({
     requestId: text("request_id", requestId),
     model: text("model", request.model) ?? "",
-    adapter: request.adapter === undefined ? undefined : toAdapterRef(request.adapter),
+    adapter: toAdapter(request.adapter),
     prompt: toPrompt(request),
     sampling: {
       temperature: float("sampling.temperature", request.temperature),
@@ -62,6 +62,16 @@ export function toProtoRequest(request: GenerateRequest, requestId: string): Pro
             textBytes: uint32("resume.text_bytes", request.resume.textBytes),
           },
   });
+}
+
+function toAdapter(adapter: GenerateRequest["adapter"]): ProtoRequest["adapter"] {
+  if (adapter === undefined) return undefined;
+  const { id, revision, digest } = toAdapterRef(adapter);
+  return {
+    id: text("adapter.id", id),
+    revision: text("adapter.revision", revision),
+    digest: text("adapter.digest", digest),
+  };
 }
 
 function toPrompt({ prompt, addGenerationPrompt }: GenerateRequest): ProtoRequest["prompt"] {

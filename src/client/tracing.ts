@@ -1,10 +1,10 @@
 import { SpanKind, SpanStatusCode, context, trace } from "@opentelemetry/api";
 import type { Attributes, Context, Span } from "@opentelemetry/api";
-import { formatAdapterRef, toAdapterRef } from "./adapter-reference.js";
+import type { GenerateRequest } from "@polygraft/api";
+import { formatAdapterRef } from "./adapter-reference.js";
 import type { Address } from "./address.js";
 import type { PolygraftError } from "./error.js";
 import type { GenerationEvent } from "./events.js";
-import type { GenerateRequest } from "./request.js";
 
 /**
  * The span of one generation, retries included. Names follow OpenTelemetry's conventions for generative AI, which ask
@@ -18,9 +18,9 @@ export class GenerationSpan {
   readonly #start = performance.now();
   #sawDelta = false;
 
-  constructor(request: GenerateRequest, requestId: string, address: Address) {
-    const operation = isChat(request) ? "chat" : "text_completion";
-    const model = requestedModel(request);
+  constructor({ requestId, prompt, adapter, model: base, sampling, stopping }: GenerateRequest, address: Address) {
+    const operation = prompt?.$case === "chat" ? "chat" : "text_completion";
+    const model = adapter === undefined ? base || undefined : formatAdapterRef(adapter);
     this.#span = trace.getTracer("@polygraft/client").startSpan(model === undefined ? operation : `${operation} ${model}`, {
       kind: SpanKind.CLIENT,
       attributes: defined({
@@ -28,10 +28,10 @@ export class GenerationSpan {
         "gen_ai.provider.name": "polygraft",
         "gen_ai.request.model": model,
         "gen_ai.request.stream": true,
-        "gen_ai.request.max_tokens": request.maxTokens,
-        "gen_ai.request.temperature": request.temperature,
-        "gen_ai.request.top_p": request.topP,
-        "gen_ai.request.top_k": request.topK,
+        "gen_ai.request.max_tokens": stopping?.maxTokens,
+        "gen_ai.request.temperature": sampling?.temperature,
+        "gen_ai.request.top_p": sampling?.topP,
+        "gen_ai.request.top_k": sampling?.topK,
         "gen_ai.response.id": requestId,
         "server.address": address.host,
         "server.port": address.port,
@@ -79,14 +79,6 @@ export class GenerationSpan {
   end(): void {
     this.#span.end();
   }
-}
-
-function isChat({ prompt }: GenerateRequest): boolean {
-  return Array.isArray(prompt) && typeof prompt[0] === "object";
-}
-
-function requestedModel({ adapter, model }: GenerateRequest): string | undefined {
-  return adapter === undefined ? model : formatAdapterRef(toAdapterRef(adapter));
 }
 
 function defined(attributes: Attributes): Attributes {
