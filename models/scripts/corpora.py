@@ -64,6 +64,12 @@ def act(mr: str) -> str:
     return mr.split("(", 1)[0]
 
 
+def notation(mr: str) -> str:
+    """A meaning representation in the adapters' notation: `give opinion; name: SpellForce 3; rating: poor`."""
+    said = [act(mr).replace("_", " ")] if "(" in mr else []
+    return "; ".join(said + [f"{key.replace('_', ' ')}: {value}" for key, value in slots(mr)])
+
+
 def held_out(key: str) -> bool:
     """Whether a training row belongs to the fixed tenth that only validation may see."""
     return crc32(key.encode()) % 10 == 0
