@@ -18,9 +18,8 @@ const script = (worker: string) =>
 function watch(address: string, residency = false) {
   const channel = createChannel(address);
   const stop = new AbortController();
-  const responses = createClient(FleetServiceDefinition, channel)
-    .watchFleet({ residency }, { signal: stop.signal })
-    [Symbol.asyncIterator]();
+  const stream = createClient(FleetServiceDefinition, channel).watchFleet({ residency }, { signal: stop.signal });
+  const responses = stream[Symbol.asyncIterator]();
   const workers = new Map<string, WatchFleetResponse["workers"][number]>();
   const versions: bigint[] = [];
   return {

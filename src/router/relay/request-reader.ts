@@ -93,7 +93,6 @@ function tooLarge(size: number | undefined, limit: number): Failure {
   const found = size === undefined ? "inflates to more than" : `has ${size} bytes, more than`;
   return {
     status: Status.RESOURCE_EXHAUSTED,
-    reason: "INVALID_FIELD",
     message: `the request message ${found} the limit of ${limit} bytes`,
     violations: [{ field: "request", description: `at most ${limit} bytes` }],
   };

@@ -1,0 +1,177 @@
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { Status } from "nice-grpc";
+import { describe, expect, test } from "vitest";
+import { deferred } from "../support/deferred.js";
+import {
+  errorInfo,
+  hear,
+  inferenceClient,
+  listed,
+  servedBy,
+  temporaryRouter,
+  textOf,
+  textRequest,
+  unlisted,
+} from "../support/router-fixture.js";
+import { delta, finished } from "../support/scripted-service.js";
+import { startScriptedWorker } from "../support/scripted-worker.js";
+import { temporaryFolder } from "../support/temporary-folder.js";
+
+/** A child that ends with its scope. */
+function child(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess & AsyncDisposable {
+  const path = new URL(`../support/${script}`, import.meta.url);
+  const started = fork(path, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...env } });
+  return Object.assign(started, {
+    async [Symbol.asyncDispose]() {
+      if (started.exitCode !== null || started.signalCode !== null) return;
+      started.kill("SIGKILL");
+      await once(started, "exit");
+    },
+  });
+}
+
+describe("a worker process that is killed", () => {
+  test("before its first output: another one serves", async () => {
+    await using router = await temporaryRouter();
+    await using doomed = child("worker-process.mjs", [router.address, "doomed"]);
+    await using spare = await startScriptedWorker({
+      router: router.address,
+      name: "spare",
+      async *script() {
+        yield { event: { $case: "accepted", value: { worker: "spare" } } };
+        yield delta("served", 1);
+        yield finished(1);
+      },
+    });
+    await listed(router, "doomed", spare.name);
+    using connection = inferenceClient(router.address);
+    // Base requests spread over idle workers, so of a few at once some are at the doomed one.
+    const hearing = Array.from({ length: 8 }, () => hear(connection.client.generate(textRequest("a"))));
+    await once(doomed, "message");
+    doomed.kill("SIGKILL");
+    const heard = await Promise.all(hearing);
+    expect(heard.map(({ error }) => error)).toEqual(heard.map(() => undefined));
+    expect(new Set(heard.map(servedBy))).toEqual(new Set(["spare"]));
+    await unlisted(router, "doomed");
+  });
+
+  test("after its first output: the client is told which worker was lost, and has what came before", async () => {
+    await using router = await temporaryRouter();
+    await using doomed = child("worker-process.mjs", [router.address, "doomed"]);
+    await listed(router, "doomed");
+    using connection = inferenceClient(router.address);
+    let text = "";
+    let error: Error | undefined;
+    doomed.send({ say: "one" });
+    try {
+      for await (const event of connection.client.generate(textRequest("a"))) {
+        text += textOf(event);
+        if (text === "one") doomed.send({ say: "two" });
+        if (text === "onetwo") doomed.kill("SIGKILL");
+      }
+    } catch (caught) {
+      error = caught as Error;
+    }
+    expect(text).toBe("onetwo");
+    expect(error).toMatchObject({ code: Status.UNAVAILABLE });
+    expect(errorInfo(error)).toEqual({ reason: "WORKER_LOST", metadata: { worker: "doomed" } });
+  });
+});
+
+describe("a router process", () => {
+  const start = async (options: object = {}, env: NodeJS.ProcessEnv = {}) => {
+    const router = child("router-process.mjs", [JSON.stringify({ listen: "127.0.0.1:0", ...options })], env);
+    const lines = createInterface({ input: router.stdout! });
+    const [line] = (await once(lines, "line")) as [string];
+    const address = /^listening on (127\.0\.0\.1:[0-9]+)$/.exec(line)?.[1];
+    expect(address).toBeDefined();
+    const log: { readonly msg: string; readonly level: string; readonly worker?: string }[] = [];
+    createInterface({ input: router.stderr! }).on("line", (entry) => log.push(JSON.parse(entry)));
+    return { router, address: address!, log };
+  };
+
+  test("told to stop, it finishes what runs, refuses what comes, and exits with 0", async () => {
+    await using folder = await temporaryFolder();
+    const { router, address, log } = await start({}, { TMPDIR: folder.path });
+    await using _ = router;
+    const finish = deferred();
+    await using worker = await startScriptedWorker({
+      router: address,
+      name: "w1",
+      async *script() {
+        yield delta("one", 1);
+        await finish.promise;
+        yield delta("two", 2);
+        yield finished(2);
+      },
+    });
+    using connection = inferenceClient(address);
+    const first = deferred();
+    let text = "";
+    const running = (async () => {
+      // The worker may not be listed yet: ask again until it is.
+      while (text === "") {
+        const stream = connection.client.generate(textRequest("a"));
+        try {
+          for await (const event of stream) {
+            text += textOf(event);
+            if (text === "one") first.resolve();
+          }
+        } catch (error) {
+          expect(errorInfo(error as Error)?.reason).toBe("NO_WORKER");
+        }
+      }
+    })();
+    await first.promise;
+    const exited = once(router, "exit");
+    router.kill("SIGTERM");
+    expect(await worker.expelled).toMatchObject({ code: Status.UNAVAILABLE });
+    using late = inferenceClient(address);
+    expect((await hear(late.client.generate(textRequest("b")))).error).toMatchObject({ code: Status.UNAVAILABLE });
+    finish.resolve();
+    await running;
+    expect(text).toBe("onetwo");
+    expect(await exited).toEqual([0, null]);
+    expect(await readdir(folder.path)).toEqual([]);
+    expect(log.map(({ msg }) => msg)).toEqual(["worker joined", "draining", "worker left", "stopped"]);
+  });
+
+  test("does not wait longer than it was told to", async () => {
+    const { router, address } = await start({ drainSeconds: 0 });
+    await using _ = router;
+    await using worker = await startScriptedWorker({
+      router: address,
+      name: "w1",
+      async *script(__, { signal }) {
+        yield delta("one", 1);
+        await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      },
+    });
+    using connection = inferenceClient(address);
+    const request = { ...textRequest("a"), requestId: "r" };
+    let heard = hear(connection.client.generate(request));
+    while (worker.calls.length === 0) {
+      await Promise.race([heard, worker.received(1)]);
+      if (worker.calls.length === 0) heard = hear(connection.client.generate(request));
+    }
+    const exited = once(router, "exit");
+    router.kill("SIGTERM");
+    expect((await heard).error).toBeDefined();
+    expect(await exited).toEqual([0, null]);
+  });
+
+  test("says why it cannot start", async () => {
+    const { router, address } = await start();
+    await using _ = router;
+    await using second = child("router-process.mjs", [JSON.stringify({ listen: address })]);
+    let said = "";
+    second.stderr!.on("data", (chunk: Buffer) => (said += String(chunk)));
+    const [code] = (await once(second, "close")) as [number];
+    expect(code).not.toBe(0);
+    expect(said).toContain("EADDRINUSE");
+  });
+});
