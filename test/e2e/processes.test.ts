@@ -32,9 +32,9 @@ async function startUp(): Promise<{ up: RunningCli; address: string; pids: numbe
 
 test("up serves, and Ctrl-C stops all that it started", async () => {
   const { up, address, pids } = await startUp();
-  const [, command = ""] = await up.seen(/^ {2}polygraft (generate .*)$/m);
-  expect(command).toContain(`--router ${address}`);
-  const { code } = await runCli(["generate", "--router", address, "--max-tokens", "4", "Hello"]);
+  const [, suggested = ""] = await up.seen(/^ {2}node \S+main\.js (generate .*) "Hello"$/m);
+  expect(suggested).toContain(`--router ${address} --adapter a0-r4`);
+  const { code } = await runCli([...suggested.split(" "), "Hello"]);
   expect(code).toBe(0);
   up.process.kill("SIGINT");
   expect((await up.result).code).toBe(0);

@@ -1,8 +1,10 @@
+import { Polygraft } from "@polygraft/client";
 import { Command } from "commander";
 import { hostPort, integer } from "../arguments.js";
 import { LocalFleet } from "../fleet/local-fleet.js";
 import { interruptible, Interrupted } from "../interrupt.js";
 import { prefixed } from "../output/prefixed.js";
+import { self } from "../output/self.js";
 
 interface UpOptions {
   readonly model: string;
@@ -35,13 +37,25 @@ async function up(workerArguments: string[], options: UpOptions): Promise<void> 
   const onLog = (source: string, text: string): void => void process.stderr.write(prefixed(source, text));
   await interruptible(async (signal) => {
     await using fleet = await LocalFleet.start({ ...options, workerArguments, restart: true, onLog, signal });
-    const router = fleet.address === "127.0.0.1:50051" ? "" : ` --router ${fleet.address}`;
     process.stdout.write(`ready: router on ${fleet.address}, ${options.workers} worker(s). Ctrl-C stops all. Try:\n`);
-    process.stdout.write(`  polygraft adapters${router}\n  polygraft generate${router} --max-tokens 32 "Hello"\n`);
+    for (const line of await suggestions(fleet.address, signal)) process.stdout.write(`  ${self()} ${line}\n`);
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     process.stderr.write("stopping: workers finish their streams\n");
   }).catch((error: unknown) => {
     // Ctrl-C is how this command is meant to end.
     if (!(error instanceof Interrupted)) throw error;
   });
+}
+
+/** Command lines to copy, with an adapter of this fleet if it has one. */
+async function suggestions(address: string, signal: AbortSignal): Promise<string[]> {
+  const router = address === "127.0.0.1:50051" ? "" : ` --router ${address}`;
+  await using client = new Polygraft({ address });
+  let adapter = "";
+  for await (const { identity, error } of client.adapters.list({ signal })) {
+    if (error !== undefined) continue;
+    adapter = ` --adapter ${identity.id}`;
+    break;
+  }
+  return [`adapters${router}`, `generate${router}${adapter} --max-tokens 32 "Hello"`];
 }

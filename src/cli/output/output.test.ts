@@ -1,5 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
+import { self } from "./self.js";
 import { prefixed } from "./prefixed.js";
 import { streamView } from "./stream-view.js";
 import { formatTable, oneLine, shorten } from "./table.js";
@@ -62,4 +63,9 @@ test("streams become rows on a terminal, each within the width, ending with what
   expect(rows[0]).toMatch(/^a {4}▸ x+end$/);
   expect(rows[1]).toBe("base ✓   done");
   for (const row of rows) expect(row.length).toBeLessThanOrEqual(40);
+});
+
+test("the program knows how it is called", () => {
+  expect(self("/usr/local/bin/polygraft", "/home/me")).toBe("polygraft");
+  expect(self("/home/me/repo/src/cli/dist/main.js", "/home/me/repo")).toBe("node src/cli/dist/main.js");
 });
