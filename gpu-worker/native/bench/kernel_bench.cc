@@ -2,8 +2,9 @@
 //
 //   kernel_bench [--json] [--isa NAME] [--filter TEXT]
 //
-// Times are the thread's own CPU time, median of several runs, so that a busy neighbour disturbs little. One operation
-// is one multiplication or one addition: a linear of M rows has 2 M N K.
+// Times are the thread's own CPU time: the median of 31 runs, and beside it the best one, which a busy neighbour (who
+// takes caches and clock) disturbs least. One operation is one multiplication or one addition: a linear of M rows has
+// 2 M N K.
 #include <ctime>
 
 #include <algorithm>
@@ -33,28 +34,35 @@ double thread_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-// Median seconds of a call, over runs of at least 3 ms.
-double measure(const std::function<void()>& call) {
+struct Seconds {
+  double median, best;
+};
+
+// Seconds of a call, over runs of at least a millisecond.
+Seconds measure(const std::function<void()>& call) {
   call();
   const double start = thread_seconds();
   call();
-  const int calls = std::max(1, static_cast<int>(3e-3 / (thread_seconds() - start)));
+  const int calls = std::max(1, static_cast<int>(1e-3 / (thread_seconds() - start)));
   std::vector<double> runs;
-  for (int run = 0; run < 11; ++run) {
+  for (int run = 0; run < 31; ++run) {
     const double begin = thread_seconds();
     for (int i = 0; i < calls; ++i) call();
     runs.push_back((thread_seconds() - begin) / calls);
   }
-  std::nth_element(runs.begin(), runs.begin() + 5, runs.end());
-  return runs[5];
+  std::sort(runs.begin(), runs.end());
+  return {runs[15], runs[0]};
 }
 
-void report(const Kernels& kernels, const std::string& name, double seconds, double value, const char* unit) {
+// `work`: units of `unit` times seconds.
+void report(const Kernels& kernels, const std::string& name, Seconds seconds, double work, const char* unit) {
   if (options.json)
-    std::printf("{\"case\":\"%s\",\"isa\":\"%s\",\"us\":%.2f,\"value\":%.2f,\"unit\":\"%s\"}\n", name.c_str(), kernels.isa,
-                seconds * 1e6, value, unit);
+    std::printf("{\"case\":\"%s\",\"isa\":\"%s\",\"us\":%.2f,\"best_us\":%.2f,\"rate\":%.2f,\"best_rate\":%.2f,\"unit\":\"%s\"}\n",
+                name.c_str(), kernels.isa, seconds.median * 1e6, seconds.best * 1e6, work / seconds.median,
+                work / seconds.best, unit);
   else
-    std::printf("%-44s %-11s %10.1f us %8.1f %s\n", name.c_str(), kernels.isa, seconds * 1e6, value, unit);
+    std::printf("%-44s %-11s %10.1f us (best %9.1f) %8.1f (best %6.1f) %s\n", name.c_str(), kernels.isa,
+                seconds.median * 1e6, seconds.best * 1e6, work / seconds.median, work / seconds.best, unit);
   std::fflush(stdout);
 }
 
@@ -161,8 +169,8 @@ void bench_linear(const Kernels& kernels, ThreadPool& pool) {
         if (!wanted(name)) continue;
         Linear::Input in = linear.input(rows);
         linear.quantize(kernels, in, rows);
-        const double seconds = measure([&] { linear.multiply(kernels, in, rows, kind.int8, {}); });
-        report(kernels, name, seconds, 2e-9 * rows * shape.n * shape.k / seconds, "Gop/s");
+        const Seconds seconds = measure([&] { linear.multiply(kernels, in, rows, kind.int8, {}); });
+        report(kernels, name, seconds, 2e-9 * rows * shape.n * shape.k, "Gop/s");
       }
     }
 }
@@ -172,11 +180,11 @@ void bench_quantize(const Kernels& kernels, ThreadPool& pool) {
   if (!wanted(name)) return;
   const Linear linear(Scheme::kW4, 32, 16, 2048, pool);
   Linear::Input in = linear.input(32);
-  const double seconds = measure([&] { linear.quantize(kernels, in, 32); });
-  report(kernels, name, seconds, 32 * 2048 * 1e-9 / seconds, "Gfloat/s");
+  const Seconds seconds = measure([&] { linear.quantize(kernels, in, 32); });
+  report(kernels, name, seconds, 32 * 2048 * 1e-9, "Gfloat/s");
 }
 
-// Rows over 8 adapters of rank 16 in bf16: time of the linear with shrink and expand over time without.
+// Rows over 8 adapters of rank 16 in bf16: the linear with quantize, shrink and expand against it without adapters.
 void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
   constexpr uint32_t kAdapters = 8, kRank = 16;
   for (const Shape shape : kShapes) {
@@ -219,8 +227,8 @@ void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
                                .v_stride = kRank});
         linear.multiply(kernels, in, rows, true, spans);
       };
-      const double with = measure(adapted), without = measure(base);
-      report(kernels, name, with, 100 * (with / without - 1), "% more time");
+      const Seconds without = measure(base);
+      report(kernels, name, measure(adapted), 100 * without.best, "% of the base's speed");
     }
   }
 }
@@ -249,7 +257,7 @@ void bench_attention(const Kernels& kernels) {
       std::vector<uint32_t> blocks;
       for (uint32_t b = 0; b < kv.blocks(); ++b) blocks.push_back(b);
       const uint32_t group = h.heads / h.kv_heads, step = kMaxQueries / group;
-      const double seconds = measure([&] {
+      const Seconds seconds = measure([&] {
         for (uint32_t head = 0; head < h.kv_heads; ++head)
           for (uint32_t row = 0; row < rows; row += step)
             kernels.attention_tile({.q = q.data() + row * config.q_dim() + head * group * kDim,
@@ -270,7 +278,7 @@ void bench_attention(const Kernels& kernels) {
                                     .kv_f32 = false});
       });
       const double operations = 4e-9 * rows * h.heads * kDim * kContext;  // a causal prompt does slightly less
-      report(kernels, name, seconds, operations / seconds, "Gop/s");
+      report(kernels, name, seconds, operations, "Gop/s");
     }
 }
 

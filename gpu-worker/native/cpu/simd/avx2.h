@@ -167,6 +167,12 @@ template <int kRows, class Codes>
 PG_INLINE void dot_slab(Codes meaning, const uint8_t* codes, const int8_t* table, const int8_t* x, size_t x_stride,
                         i32x16 (&total)[kRows]) {
   const __m256i ones = _mm256_set1_epi16(1);
+  const int8_t* row[kRows];  // hidden from GCC, which else keeps a pointer for each row and step, on the stack
+#pragma GCC unroll 8
+  for (int m = 0; m < kRows; ++m) {
+    row[m] = x + m * x_stride;
+    asm("" : "+r"(row[m]));
+  }
   if constexpr (!Codes::kSigned) {
     // A lane takes 16 products of at most 15 * 127: 30480 fits in 16 bits, so one widening serves the slab.
     __m256i sum[kRows][2];
@@ -177,9 +183,11 @@ PG_INLINE void dot_slab(Codes meaning, const uint8_t* codes, const int8_t* table
       const __m256i w0 = weights(meaning, codes + r * 64, table), w1 = weights(meaning, codes + r * 64 + 32, table);
 #pragma GCC unroll 8
       for (int m = 0; m < kRows; ++m) {
-        const __m256i quad = broadcast_quad(x + m * x_stride + r * 4);
+        const __m256i quad = broadcast_quad(row[m] + r * 4);
         sum[m][0] = _mm256_add_epi16(sum[m][0], _mm256_maddubs_epi16(w0, quad));
         sum[m][1] = _mm256_add_epi16(sum[m][1], _mm256_maddubs_epi16(w1, quad));
+        // Else GCC computes all products of the slab before the first sum, and spills them.
+        asm("" : "+x"(sum[m][0]), "+x"(sum[m][1]));
       }
     }
 #pragma GCC unroll 8
@@ -195,11 +203,12 @@ PG_INLINE void dot_slab(Codes meaning, const uint8_t* codes, const int8_t* table
       const __m256i abs0 = _mm256_abs_epi8(w0), abs1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 8
       for (int m = 0; m < kRows; ++m) {
-        const __m256i quad = broadcast_quad(x + m * x_stride + r * 4);
+        const __m256i quad = broadcast_quad(row[m] + r * 4);
         const __m256i p0 = _mm256_maddubs_epi16(abs0, _mm256_sign_epi8(quad, w0));
         const __m256i p1 = _mm256_maddubs_epi16(abs1, _mm256_sign_epi8(quad, w1));
         total[m].a = _mm256_add_epi32(total[m].a, _mm256_madd_epi16(p0, ones));
         total[m].b = _mm256_add_epi32(total[m].b, _mm256_madd_epi16(p1, ones));
+        asm("" : "+x"(total[m].a), "+x"(total[m].b));
       }
     }
   }
