@@ -4,9 +4,9 @@ import { AdapterServiceDefinition, InferenceServiceDefinition } from "@polygraft
 import type { AdapterServiceClient, GenerateRequest, GenerateResponse, InferenceServiceClient } from "@polygraft/api";
 import { createChannel, createClientFactory } from "nice-grpc";
 import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
-import { startWorker, type Worker, type WorkerOptions } from "../../gpu-worker/src/index.js";
+import { startWorker, type StartHooks, type Worker, type WorkerOptions } from "../../gpu-worker/src/index.js";
 import { temporaryFolder } from "./temporary-folder.js";
-import { writeTinyAdapter, writeTinyModel, type TinyAdapterOptions } from "./tiny-model.js";
+import { writeTinyAdapter, writeTinyModel, type TinyAdapterOptions, type TinyShape } from "./tiny-model.js";
 
 /** A worker in this process with the real engine and a tiny model, and clients of it. Ends with its scope. */
 export interface TemporaryWorker extends AsyncDisposable {
@@ -23,23 +23,16 @@ const silent = { info: () => {}, warn: () => {}, error: () => {} };
 export async function temporaryWorker(
   adapters: Readonly<Record<string, TinyAdapterOptions>> = {},
   options: Partial<WorkerOptions> = {},
+  { shape, ...hooks }: StartHooks & { readonly shape?: Partial<TinyShape> } = {},
 ): Promise<TemporaryWorker> {
   const folder = await temporaryFolder();
   const model = join(folder.path, "tiny");
   const adapterFolder = join(folder.path, "adapters");
   await mkdir(adapterFolder);
-  await writeTinyModel(model);
+  await writeTinyModel(model, { ...(shape && { shape }) });
   for (const [name, adapter] of Object.entries(adapters)) await writeTinyAdapter(join(adapterFolder, name), adapter);
-  const worker = await startWorker({
-    model,
-    name: "worker-1",
-    adapters: adapterFolder,
-    cacheDir: join(folder.path, "cache"),
-    threads: 1,
-    drainSeconds: 5,
-    log: silent,
-    ...options,
-  });
+  const defaults = { model, name: "worker-1", adapters: adapterFolder, cacheDir: join(folder.path, "cache") };
+  const worker = await startWorker({ ...defaults, threads: 1, drainSeconds: 5, log: silent, ...options }, hooks);
   const channel = createChannel(worker.address);
   const clients = createClientFactory().use(errorDetailsClientMiddleware);
   return {
@@ -58,8 +51,8 @@ export async function temporaryWorker(
 /** What came of a generation, put together. */
 export interface Output {
   readonly text: string;
-  readonly tokenIds: readonly number[];
-  readonly logprobs: readonly number[];
+  readonly tokenIds: number[];
+  readonly logprobs: number[];
   readonly accepted: Extract<NonNullable<GenerateResponse["event"]>, { $case: "accepted" }>["value"] | undefined;
   readonly finished: Extract<NonNullable<GenerateResponse["event"]>, { $case: "finished" }>["value"] | undefined;
   readonly events: readonly GenerateResponse[];
@@ -87,12 +80,13 @@ export function assemble(events: readonly GenerateResponse[]): Output {
   };
 }
 
+type PartialRequest = NonNullable<Parameters<typeof GenerateRequest.fromPartial>[0]>;
+
 /** A request of a few greedy tokens that no end-of-sequence token cuts short. */
-export function request(text: string, more: Parameters<typeof GenerateRequest.fromPartial>[0] = {}) {
-  const { stopping, ...rest } = more;
+export function request(prompt: string | NonNullable<PartialRequest["prompt"]>, more: PartialRequest = {}): PartialRequest {
   return {
-    prompt: { $case: "text" as const, value: text },
-    ...rest,
-    stopping: { maxTokens: 12, ignoreEos: true, ...stopping },
+    prompt: typeof prompt === "string" ? { $case: "text", value: prompt } : prompt,
+    ...more,
+    stopping: { maxTokens: 12, ignoreEos: true, ...more.stopping },
   };
 }

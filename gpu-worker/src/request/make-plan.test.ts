@@ -7,13 +7,13 @@ import { makePlan } from "./make-plan.js";
 const MODEL = { name: "tiny", vocabularySize: 320 };
 const BASE = { prompt: { $case: "text", value: "hello" } } as const;
 
-type Partial = Parameters<typeof GenerateRequest.fromPartial>[0];
+type PartialRequest = Parameters<typeof GenerateRequest.fromPartial>[0];
 
-function plan(request: Partial) {
+function plan(request: PartialRequest) {
   return makePlan(GenerateRequest.fromPartial({ ...BASE, ...request }), MODEL);
 }
 
-function failureOf(request: Partial): Failure {
+function failureOf(request: PartialRequest): Failure {
   try {
     plan(request);
   } catch (error) {
@@ -63,7 +63,7 @@ test("a sampled request without a seed gets one, a request without an id as well
   expect(makePlan(GenerateRequest.fromPartial(BASE), MODEL, "from-router").requestId).toBe("from-router");
 });
 
-const OUT_OF_RANGE: [string, Partial][] = [
+const OUT_OF_RANGE: [string, PartialRequest][] = [
   ["prompt", { prompt: undefined }],
   ["text", { prompt: { $case: "text", value: "" } }],
   ["token_ids.ids", { prompt: { $case: "tokenIds", value: { ids: [] } } }],

@@ -49,6 +49,7 @@ export class ThreadEncoder {
     const id = ++this.lastId;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread is no window
       thread.postMessage({ id, text, rendered } satisfies EncodeTask);
     });
   }

@@ -1,0 +1,129 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Tier } from "@polygraft/api";
+import { expect, test } from "vitest";
+import { deferred } from "../support/deferred.js";
+import { hear, inferenceClient, listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
+import { ScriptedRouter } from "../support/scripted-router.js";
+import { writeTinyAdapter } from "../support/tiny-model.js";
+import { collect, request, temporaryWorker } from "../support/worker-fixture.js";
+
+test("a worker greets its router, says what it holds, then what changes", async () => {
+  const router = await ScriptedRouter.start();
+  const options = { join: [router.address], apiKey: "key-1", weight: 2, zone: "north" };
+  await using tiny = await temporaryWorker({ a: { seed: 1 }, b: { seed: 2 } }, options);
+  const stream = await router.stream(0);
+  expect(stream.authorization).toBe("Bearer key-1");
+  expect(await stream.said("hello")).toMatchObject({
+    name: "worker-1",
+    address: tiny.worker.address,
+    weight: 2,
+    zone: "north",
+    model: { name: "tiny", contextLength: 512, vocabularySize: 320 },
+  });
+  const snapshot = await stream.said("residency");
+  expect(snapshot).toMatchObject({ snapshot: true, complete: true, removedIds: [] });
+  expect(snapshot.adapters).toMatchObject([
+    { identity: { id: "a", digest: "" }, residency: [{ worker: "worker-1", tier: Tier.SOURCE }] },
+    { identity: { id: "b" } },
+  ]);
+  await collect(tiny.inference.generate(request("hello", { adapter: { id: "a" } })));
+  const change = await stream.said("residency", ({ adapters }) => adapters[0]?.residency[0]?.tier === Tier.DEVICE);
+  expect(change).toMatchObject({ snapshot: false, adapters: [{ identity: { id: "a", digest: expect.stringMatching(/^sha256:/) } }] });
+  await stream.said("residency", ({ adapters }) => adapters[0]?.residency[0]?.references === 0 && adapters[0].residency[0].tier === Tier.DEVICE);
+  expect(stream.messages.map(({ sequence }) => sequence)).toEqual(stream.messages.map((_, index) => BigInt(index + 1)));
+  router.stop();
+});
+
+test("load is told when it changes, and now and then when it does not", async () => {
+  const router = await ScriptedRouter.start();
+  await using tiny = await temporaryWorker({}, { join: [router.address] });
+  const stream = await router.stream(0);
+  await stream.said("load", ({ number }) => number >= 3n); // nothing happens, the heart beats
+  const seen = new AbortController();
+  const work = (async () => {
+    while (!seen.signal.aborted) await collect(tiny.inference.generate(request("hello", { stopping: { maxTokens: 500 } })));
+  })();
+  const busy = await stream.said("load", ({ runningRequests }) => runningRequests === 1);
+  expect(busy.inFlightTokens).toBeGreaterThan(0);
+  expect(busy.kvBlocksUsed).toBeGreaterThan(0);
+  seen.abort();
+  await work;
+  const idle = await stream.said("load", ({ number, runningRequests }) => number > busy.number && runningRequests === 0);
+  expect(idle).toMatchObject({ inFlightTokens: 0, waitingRequests: 0 });
+  expect(idle.steps).toBeGreaterThan(busy.steps ?? 0n);
+  router.stop();
+});
+
+test("a router can have adapters fetched ahead, and can ask the worker to leave", async () => {
+  const router = await ScriptedRouter.start();
+  const asked = deferred<string>();
+  const hooks = { onDrainRequest: asked.resolve };
+  await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] }, hooks);
+  const stream = await router.stream(0);
+  stream.say({ $case: "prefetch", value: { adapter: { id: "a", revision: "", digest: "" }, tier: Tier.DEVICE } });
+  stream.say({ $case: "prefetch", value: { adapter: { id: "none", revision: "", digest: "" }, tier: Tier.DEVICE } });
+  await stream.said("residency", ({ adapters }) => adapters[0]?.residency[0]?.tier === Tier.DEVICE);
+  expect((await collect(tiny.inference.generate(request("hello", { adapter: { id: "a" } })))).accepted?.tier).toBe(Tier.DEVICE);
+  stream.say({ $case: "drain", value: { reason: "scale in" } });
+  expect(await asked.promise).toBe("scale in");
+  router.stop();
+});
+
+test("a worker comes back to a router that went away, and to one that ends its stream", async () => {
+  const router = await ScriptedRouter.start();
+  const port = Number(router.address.split(":")[1]);
+  await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });
+  const first = await (await router.stream(0)).said("hello");
+  (await router.stream(0)).end();
+  expect((await (await router.stream(1)).said("hello")).epoch).toBe(first.epoch); // a reconnect, not a restart
+  router.stop();
+  await writeTinyAdapter(join(tiny.adapters, "b"));
+  await tiny.adapterService.listAdapters({});
+  const again = await ScriptedRouter.start(port);
+  const snapshot = await (await again.stream(0)).said("residency");
+  expect(snapshot.adapters.map(({ identity }) => identity?.id)).toEqual(["a", "b"]);
+  again.stop();
+});
+
+test("an adapter that was removed is told as gone", async () => {
+  const router = await ScriptedRouter.start();
+  await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });
+  const stream = await router.stream(0);
+  await stream.said("residency");
+  await rm(join(tiny.adapters, "a"), { recursive: true });
+  await tiny.adapterService.listAdapters({});
+  expect(await stream.said("residency", ({ removedIds }) => removedIds.length > 0)).toMatchObject({ removedIds: ["a"], adapters: [] });
+  router.stop();
+});
+
+test("a worker that drains says so, finishes what runs, and refuses what comes", async () => {
+  await using router = await temporaryRouter();
+  await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });
+  await listed(router, "worker-1");
+  using through = inferenceClient(router.address);
+  const long = request("hello", { stopping: { maxTokens: 300 } });
+  const events = through.client.generate(long)[Symbol.asyncIterator]();
+  await events.next();
+  const drained = tiny.worker.drain("test");
+  const late = await collect(tiny.inference.generate(request("hello"))).catch((error: unknown) => error);
+  expect(late).toMatchObject({ code: 14 });
+  const rest = await collect({ [Symbol.asyncIterator]: () => events });
+  expect(rest.finished?.usage?.outputTokens).toBe(300);
+  await drained;
+  await unlisted(router, "worker-1");
+});
+
+test("through a real router the stream is the worker's own, bit for bit", async () => {
+  await using router = await temporaryRouter();
+  await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });
+  await listed(router, "worker-1");
+  using through = inferenceClient(router.address);
+  const wanted = request("hello the world", { adapter: { id: "a" }, response: { logprobs: true, topLogprobs: 2 } });
+  const [direct, relayed] = [await collect(tiny.inference.generate(wanted)), await collect(through.client.generate(wanted))];
+  expect(relayed.tokenIds).toEqual(direct.tokenIds);
+  expect(relayed.logprobs).toEqual(direct.logprobs);
+  expect(relayed.text).toBe(direct.text);
+  const { error } = await hear(through.client.generate(request("hello", { adapter: { id: "none" } })));
+  expect(error).toMatchObject({ code: 5 });
+});
