@@ -62,7 +62,7 @@ async function demo(options: DemoOptions): Promise<void> {
   process.stderr.write(`starting a router and ${options.workers} workers on free ports\n`);
   const onLog = (source: string, text: string): void => void process.stderr.write(prefixed(source, text));
   await interruptible(async (signal) => {
-    await using fleet = await LocalFleet.start({ ...options, onLog, signal });
+    await using fleet = await LocalFleet.start({ ...options, workerPrefix: "demo-", onLog, signal });
     await using client = new Polygraft({ address: fleet.address });
     const servable = await onlyServed(client, prompts, signal);
     const rows = await Promise.race([runDemo(client, servable, signal), fleet.failed]);

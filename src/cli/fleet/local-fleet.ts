@@ -10,6 +10,8 @@ export interface LocalFleetOptions {
   readonly adapters?: string | undefined;
   /** Worker processes. Default: 1. */
   readonly workers?: number;
+  /** Workers are named by it and a number from 1. Placement hashes these names. Default: "worker-". */
+  readonly workerPrefix?: string;
   /** Where the router listens. Default: a free port of 127.0.0.1. */
   readonly listen?: string;
   /** Appended to each worker's command line. */
@@ -104,7 +106,8 @@ export class LocalFleet implements AsyncDisposable {
   }
 
   async #startWorkers(count: number): Promise<void> {
-    const names = Array.from({ length: count }, (_, index) => `worker-${index + 1}`);
+    const prefix = this.#options.workerPrefix ?? "worker-";
+    const names = Array.from({ length: count }, (_, index) => `${prefix}${index + 1}`);
     await Promise.all(names.map((name) => this.#supervise(name, () => this.#launchWorker(name, count)).listening));
     await this.#joined(names);
   }
