@@ -61,10 +61,11 @@ export class Worker {
     health.drain();
     for (const link of links) link.leave(reason);
     await within(drainMillis, admission.drain());
+    // Streams that still run fail with DRAINING: their callers, or the router, go on elsewhere.
+    await engine.close();
     await within(FLUSH_MILLIS, server.shutdown());
     server.forceShutdown();
-    await Promise.all(links.map(async (link) => link.close()));
-    await Promise.all([engine.close(), encoder.close()]);
+    await Promise.all([...links.map(async (link) => link.close()), encoder.close()]);
   }
 }
 

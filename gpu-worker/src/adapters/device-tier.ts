@@ -4,7 +4,7 @@ import { Failure } from "../failure.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import type { HostTier } from "./host-tier.js";
 import { Recency } from "./recency.js";
-import type { Sequential } from "./sequential.js";
+import type { TaskQueue } from "./task-queue.js";
 import { Signal } from "../signal.js";
 
 /** An engine frees the memory of an adapter at the end of a step, a moment after its last request has ended. */
@@ -33,9 +33,9 @@ export class DeviceTier {
   private readonly changed: (version: AdapterVersion) => void;
   private readonly attached = new Recency<AdapterVersion>();
   private readonly freed = new Signal();
-  private readonly loads: Sequential;
+  private readonly loads: TaskQueue;
 
-  constructor(engine: Engine, host: HostTier, loads: Sequential, changed: (version: AdapterVersion) => void) {
+  constructor(engine: Engine, host: HostTier, loads: TaskQueue, changed: (version: AdapterVersion) => void) {
     this.engine = engine;
     this.host = host;
     this.loads = loads;

@@ -4,6 +4,7 @@ import type { HubClient } from "./hub-client.js";
 import { hubRepository } from "./reference.js";
 import { SharedTasks } from "./shared-tasks.js";
 import type { AdapterFolder } from "./source.js";
+import { TaskQueue } from "./task-queue.js";
 
 /** Which repositories may be fetched: all, or those that match one of "org/repo" and "org/*". */
 export type HubAllowance = true | readonly string[];
@@ -16,6 +17,9 @@ export interface HubSourceOptions {
   /** Now, in milliseconds. Default: the monotonic clock. */
   readonly now?: () => number;
 }
+
+/** Downloads at a time: they share one line, and each may need its whole size on disk before others are removed. */
+const DOWNLOADS = 4;
 
 interface KnownCommit {
   readonly commit: string;
@@ -34,6 +38,7 @@ export class HubSource {
   private readonly options: HubSourceOptions;
   private readonly commits = new Map<string, KnownCommit>();
   private readonly fetches = new SharedTasks<AdapterFolder>();
+  private readonly downloads = new TaskQueue(DOWNLOADS);
 
   constructor(client: HubClient, cache: DiskCache, options: HubSourceOptions) {
     this.client = client;
@@ -54,7 +59,9 @@ export class HubSource {
     return this.fetches.run(`${id}@${commit}`, async () => {
       const cached = await this.cache.find(id, commit);
       if (cached) return cached;
-      const added = await this.cache.add(id, commit, async (folder) => this.client.download(repository, commit, folder));
+      const added = await this.downloads.run(async () =>
+        this.cache.add(id, commit, async (folder) => this.client.download(repository, commit, folder)),
+      );
       return { ...added, fetched: true };
     });
   }

@@ -3,7 +3,7 @@ import type { AdapterVersion } from "./adapter-version.js";
 import { DeviceTier } from "./device-tier.js";
 import { asAdapterFailure, isPermanent } from "./engine-failure.js";
 import { ContentChanged, HostTier } from "./host-tier.js";
-import { Sequential } from "./sequential.js";
+import { TaskQueue } from "./task-queue.js";
 
 /** Budgets of the tiers, and who hears of changes. */
 export interface ResidenceOptions {
@@ -20,7 +20,7 @@ export class Residence {
   private readonly options: ResidenceOptions;
   private readonly host: HostTier;
   private readonly device: DeviceTier;
-  private readonly loads = new Sequential();
+  private readonly loads = new TaskQueue(1);
   private readonly loading = new Map<AdapterVersion, Promise<void>>();
 
   constructor(options: ResidenceOptions) {
