@@ -24,24 +24,24 @@ class Recipe:
 
 GRAFT: dict[str, Recipe] = {
     "banking77-intent": Recipe(32, ALL, 10),
-    "sst2-sentiment": Recipe(16, ALL, 14, batch=32),
-    "viggo-sentence": Recipe(16, ALL, 13),
-    "viggo-meaning": Recipe(16, ALL, 10, extra={"use_rslora": True, "lora_alpha": 8}),
-    "e2e-slots": Recipe(8, ["q_proj", "v_proj", *FEED_FORWARD], 8),
+    "sst2-sentiment": Recipe(16, ALL, 10, batch=32),
+    "viggo-sentence": Recipe(16, ALL, 9),
+    "viggo-meaning": Recipe(16, ALL, 6, extra={"use_rslora": True, "lora_alpha": 8}),
+    "e2e-slots": Recipe(8, ["q_proj", "v_proj", *FEED_FORWARD], 5),
     "banking77-topic": Recipe(
         8,
         ALL,
-        5,
+        4,
         extra={
             "rank_pattern": {"down_proj": 16, "k_proj": 4},
             "alpha_pattern": {"down_proj": 32, "k_proj": 8},
         },
     ),
     "viggo-act": Recipe(8, ATTENTION, 3),
-    "e2e-price": Recipe(4, ["q_proj", "v_proj"], 3),
-    "e2e-venue": Recipe(4, ATTENTION, 4),
+    "e2e-price": Recipe(4, ["q_proj", "v_proj"], 2.5),
+    "e2e-venue": Recipe(4, ATTENTION, 3),
     "bc5cdr-mentions": Recipe(
-        12, r"model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)", 6
+        12, r"model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)", 4
     ),
 }
 

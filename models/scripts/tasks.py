@@ -110,9 +110,9 @@ TASKS: dict[str, Task] = {
     "banking77-topic": Task(_labelled(banking77, _topic), accuracy, "accuracy", 6),
     "sst2-sentiment": Task(_labelled(sst2, _sentiment), accuracy, "accuracy", 4),
     "viggo-sentence": Task(_paired(viggo, _sentence, 0.3), rouge_l, "ROUGE-L", 90),
-    "viggo-meaning": Task(_paired(viggo, _meaning, 0.5), slot_f1, "slot F1", 160),
+    "viggo-meaning": Task(_paired(viggo, _meaning, 0.5), slot_f1, "slot F1", 96),
     "viggo-act": Task(_paired(viggo, _act, 0.3), accuracy, "accuracy", 8),
-    "e2e-slots": Task(_paired(e2e, _slots, 0.7), slot_f1, "slot F1", 120),
+    "e2e-slots": Task(_paired(e2e, _slots, 0.7), slot_f1, "slot F1", 64),
     "e2e-price": Task(_paired(e2e, _price, 0.3), accuracy, "accuracy", 10),
     "e2e-venue": Task(_paired(e2e, _venue, 0.9, _names_its_venue), accuracy, "accuracy", 16),
     "bc5cdr-mentions": Task(

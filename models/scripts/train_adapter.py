@@ -157,7 +157,7 @@ def main() -> None:
     save(model, args.base_name, args.out)
 
     task = TASKS[args.task]
-    rows = evaluation_rows(task, args.data, "valid", 200)
+    rows = evaluation_rows(task, args.data, "valid", 100)
     answers = answer(model.eval(), tokenizer, [row.prompt for row in rows], task.max_tokens)
     score = task.metric(answers, [row.answer for row in rows])
     print(f"{args.task}: validation {task.metric_name} {score:.3f}", flush=True)
