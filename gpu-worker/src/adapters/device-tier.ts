@@ -73,15 +73,29 @@ export class DeviceTier {
     const begin = performance.now();
     const host = await this.host.load(version);
     this.assertCanFit(version, host.deviceBytes);
+    let patient = true;
     while (version.slot === undefined) {
       if (!wanted()) return;
       const slot = await this.attach(host);
-      if (slot !== undefined) version.slot = slot;
-      else if (!this.evict()) await this.waitForRoom(version, end);
+      if (slot !== undefined) {
+        version.slot = slot;
+      } else if (patient && this.attachedBytes() + host.deviceBytes <= this.engine.info.adapterBytes) {
+        // The engine is about to free what was dropped: nobody else needs to go.
+        patient = false;
+        await this.freed.wait(RECHECK_MILLIS);
+      } else if (!this.evict()) {
+        await this.waitForRoom(version, end);
+      }
     }
     version.loadMicros = Math.round((performance.now() - begin) * 1000);
     this.attached.use(version);
     this.changed(version);
+  }
+
+  private attachedBytes(): number {
+    let bytes = 0;
+    for (const version of this.attached) bytes += version.deviceBytes;
+    return bytes;
   }
 
   /** The slot, or undefined where there is no room. */
