@@ -7,6 +7,7 @@ The loss covers the answer only. The learning rate falls linearly to zero over t
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,10 @@ def save(model: PeftModel, base_name: str, out: Path) -> None:
     state = {name: tensor.to(torch.bfloat16) for name, tensor in model.state_dict().items()}
     model.save_pretrained(out, state_dict=state, save_embedding_layers=False)
     (out / "README.md").unlink(missing_ok=True)
+    config = json.loads((out / "adapter_config.json").read_text())
+    if isinstance(config["target_modules"], list):  # PEFT writes a set, in random order
+        config["target_modules"].sort()
+    (out / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def main() -> None:
