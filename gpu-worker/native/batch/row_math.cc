@@ -13,7 +13,8 @@ constexpr size_t kLanes = 16;
 // degree 6 with a relative error of 2e-8 before rounding.
 inline float exp_one(float x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const float clamped = x < -87.0f ? -87.0f : x;
+  constexpr float kLowest = -87.0f;
+  const float clamped = x > kLowest ? x : kLowest;
   const float shifted = clamped * 1.44269504f + kRound;
   const float n = shifted - kRound;
   const float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -26,8 +27,9 @@ inline float exp_one(float x) {
   p = (p * r) * r + r + 1.0f;
   // The low bits of `shifted` are n in two's complement, so this is 2^n.
   const float scale = std::bit_cast<float>((std::bit_cast<uint32_t>(shifted) + 127u) << 23);
-  const float y = p * scale;
-  return x < -87.0f ? 0.0f : y;
+  // A mask and not a branch: loops over this are vectorized.
+  const uint32_t keep = x >= kLowest ? ~0u : 0u;
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(p * scale) & keep);
 }
 
 }  // namespace
@@ -78,6 +80,18 @@ double sum_exp(std::span<const float> x, float shift) {
   double sum = 0;
   for (const double lane : lanes) sum += lane;
   return sum;
+}
+
+double sum(std::span<const float> x) {
+  double lanes[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lanes[j] += static_cast<double>(x[i + j]);
+  }
+  for (size_t j = 0; i + j < x.size(); ++j) lanes[j] += static_cast<double>(x[i + j]);
+  double total = 0;
+  for (const double lane : lanes) total += lane;
+  return total;
 }
 
 }  // namespace polygraft

@@ -19,5 +19,7 @@ uint32_t argmax(std::span<const float> row);
 void exp_nonpositive(std::span<const float> x, std::span<float> y);
 // The sum of exp(x[i] - shift) in f64. `shift` is at least the largest value.
 double sum_exp(std::span<const float> x, float shift);
+// The sum of all values in f64.
+double sum(std::span<const float> x);
 
 }  // namespace polygraft

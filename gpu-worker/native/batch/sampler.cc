@@ -14,6 +14,7 @@ constexpr float kDropped = -std::numeric_limits<float>::infinity();
 // Tokens are put into buckets by their distance from the best: 1/32 nat wide, the last one takes all the rest.
 constexpr uint32_t kBuckets = 1024;
 constexpr float kBucketsPerNat = 32.0f;
+constexpr size_t kChunk = 256;
 
 uint32_t bucket_of(float scaled) {
   const float distance = -scaled * kBucketsPerNat;
@@ -105,22 +106,37 @@ void Sampler::keep_prefix(Measure measure, double target) {
   }
 }
 
-double Sampler::kept_mass() const {
+// Weights add up in chunks, so that a draw looks into one of them only.
+double Sampler::kept_mass() {
+  const std::span<const float> weights = weights_;
+  chunk_masses_.clear();
+  for (size_t first = 0; first < weights.size(); first += kChunk) {
+    chunk_masses_.push_back(sum(weights.subspan(first, std::min(kChunk, weights.size() - first))));
+  }
   double mass = 0;
-  for (const float weight : weights_) mass += static_cast<double>(weight);
+  for (const double chunk : chunk_masses_) mass += chunk;
   return mass;
 }
 
 // Inverse of the cumulative distribution in order of rising id.
-uint32_t Sampler::draw(double uniform) const {
+uint32_t Sampler::draw(double uniform) {
   const double target = uniform * kept_mass();
-  double mass = 0;
+  double before = 0, behind = 0;  // mass before the chosen chunk, and with it
+  size_t chunk = 0;
+  for (size_t i = 0; i < chunk_masses_.size() && behind <= target; ++i) {
+    if (chunk_masses_[i] == 0) continue;
+    chunk = i;
+    before = behind;
+    behind += chunk_masses_[i];
+  }
+  // The same sum in another order may end a rounding short of the target: the last token of the chunk is meant then.
+  const size_t end = std::min((chunk + 1) * kChunk, weights_.size());
   uint32_t chosen = 0;
-  for (uint32_t i = 0; i < weights_.size(); ++i) {
+  for (size_t i = chunk * kChunk; i < end; ++i) {
     if (weights_[i] == 0) continue;
-    chosen = i;
-    mass += static_cast<double>(weights_[i]);
-    if (mass > target) break;
+    chosen = static_cast<uint32_t>(i);
+    before += static_cast<double>(weights_[i]);
+    if (before > target) break;
   }
   return chosen;
 }

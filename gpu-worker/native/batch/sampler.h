@@ -47,12 +47,12 @@ class Sampler {
   void drop_below(float min_p);
   template <typename Measure>
   void keep_prefix(Measure measure, double target);
-  double kept_mass() const;
-  uint32_t draw(double uniform) const;
+  double kept_mass();
+  uint32_t draw(double uniform);
 
   std::vector<float> logits_;   // changed logits, then (logit - max) / temperature; -infinity: dropped
   std::vector<float> weights_;  // exp(logits_), 0: dropped
-  std::vector<double> buckets_;
+  std::vector<double> buckets_, chunk_masses_;
   std::vector<uint32_t> boundary_;
 };
 

@@ -102,10 +102,10 @@ TEST(filters_and_draws_follow_the_definition) {
   std::mt19937 random(11);
   int edges = 0;
   for (int round = 0; round < 400; ++round) {
-    const auto row = random_row(1 + random() % 200, random);
+    const auto row = random_row(1 + random() % 700, random);
     SamplingParams params;
     params.temperature = 0.25f + static_cast<float>(random() % 8) / 4;
-    if (random() % 2) params.top_k = random() % 250;
+    if (random() % 2) params.top_k = random() % 800;
     if (random() % 2) params.top_p = static_cast<float>(1 + random() % 100) / 101;
     if (random() % 2) params.min_p = static_cast<float>(random() % 50) / 101;
     params.seed = random();
