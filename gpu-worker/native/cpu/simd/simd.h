@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if !defined(PG_INLINE)
 #define PG_INLINE __attribute__((always_inline)) inline
+#endif
 
 #if defined(PG_ISA_avx512vnni)
 #include "cpu/simd/avx512.h"
