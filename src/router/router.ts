@@ -50,7 +50,10 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
       fleet: {
         join: (requests, context) =>
           serveJoin(requests, context, fleet, { router: resolved.name, heartbeatMillis: resolved.heartbeatMillis }, timers, log),
-        watchFleet: (request, context) => watchFleet(request, context.signal, fleet, timers),
+        watchFleet(request, context) {
+          context.abortOnTerminate();
+          return watchFleet(request, context.signal, fleet, timers);
+        },
       },
     },
     log,
@@ -58,7 +61,9 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const streams = new StreamLimit(resolved.maxStreams);
   const parts = { candidates, streams, control: { name: "router", address: control.address } };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
-  const relay = new Http2Relay(policy, resolved.relay, timers);
+  const relay = new Http2Relay(policy, resolved.relay, timers, (error) => {
+    log.error("bug in the relay", { stack: String((error as Error).stack) });
+  });
 
   fleet.listen(catalog);
   fleet.listen(health);
@@ -94,6 +99,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
       health.stop();
       policy.drain();
       fleet.expelAll(draining);
+      control.stop();
       await relay.drain(resolved.drainSeconds * 1000);
       await close();
     },

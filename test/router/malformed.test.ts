@@ -6,7 +6,7 @@ import { Status } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Router } from "../../src/router/index.js";
 import { manualTimers } from "../support/manual-timers.js";
-import { frame, rawClient, requestFrame } from "../support/raw-grpc.js";
+import { frame, rawClient, readAnswer, requestFrame } from "../support/raw-grpc.js";
 import type { RawAnswer } from "../support/raw-grpc.js";
 import { hear, inferenceClient, listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
 import { delta, finished } from "../support/scripted-service.js";
@@ -204,4 +204,21 @@ describe("bytes on the wire", () => {
     await closed;
     await expectAlive();
   });
+});
+
+test("a client that does not send its request loses its place", async () => {
+  const timers = manualTimers();
+  await using patient = await temporaryRouter({ timers, maxStreams: 1 });
+  using client = rawClient(patient.address);
+  const slow = client.open();
+  const answer = readAnswer(slow);
+  slow.write(request.subarray(0, 6));
+  await client.settled();
+  timers.advance(29_999);
+  expect((await client.call(request)).status).toBe(String(Status.RESOURCE_EXHAUSTED));
+  timers.advance(1);
+  // No worker has joined this router: that it says so means that the place is free again.
+  expect((await client.call(request)).status).toBe(String(Status.UNAVAILABLE));
+  slow.close();
+  expect(await answer).toMatchObject({ status: String(Status.DEADLINE_EXCEEDED), message: expect.stringContaining("30000 ms") });
 });

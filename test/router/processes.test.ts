@@ -3,7 +3,9 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { Status } from "nice-grpc";
+import { FleetServiceDefinition } from "@polygraft/api";
+import { createChannel, createClient, Status } from "nice-grpc";
+import { HealthDefinition } from "nice-grpc-server-health";
 import { describe, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
 import {
@@ -32,6 +34,19 @@ function child(script: string, args: readonly string[], env: NodeJS.ProcessEnv =
       await once(started, "exit");
     },
   });
+}
+
+/** Reads a stream to its end, however it ends. */
+function drained(stream: AsyncIterable<unknown>): { readonly began: Promise<void>; readonly ended: Promise<void> } {
+  const began = deferred();
+  const ended = (async () => {
+    try {
+      for await (const _ of stream) began.resolve();
+    } catch {
+      // Cancelled: that is an end, too.
+    }
+  })();
+  return { began: began.promise, ended };
 }
 
 describe("a worker process that is killed", () => {
@@ -127,13 +142,23 @@ describe("a router process", () => {
       }
     })();
     await first.promise;
+    const watching = createChannel(address);
+    const watches = [
+      drained(createClient(FleetServiceDefinition, watching).watchFleet({ residency: false })),
+      drained(createClient(HealthDefinition, watching).watch({ service: "" })),
+    ];
+    await Promise.all(watches.map(({ began }) => began));
     const exited = once(router, "exit");
     router.kill("SIGTERM");
     expect(await worker.expelled).toMatchObject({ code: Status.UNAVAILABLE });
     using late = inferenceClient(address);
     expect((await hear(late.client.generate(textRequest("b")))).error).toMatchObject({ code: Status.UNAVAILABLE });
+    // What would never end by itself is ended; what runs goes on.
+    await Promise.all(watches.map(({ ended }) => ended));
+    expect(router.exitCode).toBeNull();
     finish.resolve();
     await running;
+    watching.close();
     expect(text).toBe("onetwo");
     expect(await exited).toEqual([0, null]);
     expect(await readdir(folder.path)).toEqual([]);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +13,13 @@ import { ServerReflectionService } from "nice-grpc-server-reflection";
 import { serverError } from "../failure.js";
 import type { Log } from "../log.js";
 import { reflection } from "./reflection.js";
+import { terminable } from "./terminable.js";
+import type { Terminable } from "./terminable.js";
 
 /** The router's own services. */
 export interface ControlServices {
   readonly adapters: AdapterServiceImplementation;
-  readonly fleet: FleetServiceImplementation;
+  readonly fleet: FleetServiceImplementation<Terminable>;
   readonly health: HealthState;
 }
 
@@ -24,6 +27,8 @@ export interface ControlServices {
 export interface ControlServer {
   /** "unix:/path" of a socket in a folder that only this user can open. */
   readonly address: string;
+  /** Ends the calls that would not end by themselves. */
+  stop(): void;
   /** Ends all calls and removes the socket. */
   close(): Promise<void>;
 }
@@ -32,7 +37,12 @@ export interface ControlServer {
 export async function startControlServer(services: ControlServices, log: Log): Promise<ControlServer> {
   const folder = await mkdtemp(join(tmpdir(), "polygraft-router-"));
   const address = `unix:${join(folder, "control.sock")}`;
-  const server = createServer().use(errorDetailsServerMiddleware).use(reportBugs(log));
+  const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
+  const server = createServer()
+    .use(errorDetailsServerMiddleware)
+    .use(reportBugs(log))
+    .use(terminable(stopping.signal));
   server.add(AdapterServiceDefinition, services.adapters);
   server.add(FleetServiceDefinition, services.fleet);
   server.add(HealthDefinition, HealthServiceImpl(services.health));
@@ -40,6 +50,7 @@ export async function startControlServer(services: ControlServices, log: Log): P
   await server.listen(address);
   return {
     address,
+    stop: () => stopping.abort(),
     async close() {
       server.forceShutdown();
       await rm(folder, { recursive: true, force: true });

@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from "node:http2";
 import { Status } from "nice-grpc";
 import { invalidField, isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
+import type { Timers } from "../timers.js";
 import type { ByteBudget } from "./byte-budget.js";
 import type { ClientCall } from "./client-call.js";
 import { formatGrpcTimeout } from "./grpc-timeout.js";
@@ -21,9 +22,20 @@ export interface DispatchEnvironment {
   readonly maxMessageBytes: number;
   /** Memory for request messages that may have to be sent again. */
   readonly budget: ByteBudget;
+  /** Milliseconds until a request message has to be there. */
+  readonly requestTimeoutMillis: number;
   /** Request headers that stay here, such as credentials. */
   readonly drop: ReadonlySet<string>;
+  readonly timers: Timers;
+  readonly onBug: (error: unknown) => void;
 }
+
+/** What a client is told when the router fails it. */
+export const bug: Failure = {
+  status: Status.INTERNAL,
+  reason: "INTERNAL",
+  message: "the router failed at this call; see its log",
+};
 
 /**
  * One call with one request message and a stream of responses.
@@ -41,6 +53,7 @@ export class DispatchedCall {
   /** The request as it is sent. Undefined when it will not be needed again. */
   #request: Buffer | undefined;
   #heldBytes = 0;
+  #stopWaiting = () => {};
   #upstream: UpstreamCall | undefined;
   #over = false;
 
@@ -53,6 +66,8 @@ export class DispatchedCall {
 
   /** Begins to read the request. */
   start(): void {
+    const { requestTimeoutMillis, timers } = this.#environment;
+    this.#stopWaiting = timers.after(requestTimeoutMillis, () => this.#fail(tooSlow(requestTimeoutMillis)));
     this.#client.start({
       data: (chunk) => this.#read(chunk),
       end: () => this.#reader !== undefined && this.#fail(noMessage),
@@ -79,8 +94,15 @@ export class DispatchedCall {
     if (failure !== undefined) return this.#fail(failure);
     if (!reader.complete) return;
     this.#reader = undefined;
+    this.#stopWaiting();
     const encoding = single(this.#client.head.headers, "grpc-encoding") ?? "identity";
-    void reader.message(encoding).then((message) => this.#plan(message));
+    reader
+      .message(encoding)
+      .then((message) => this.#plan(message))
+      .catch((error: unknown) => {
+        this.#environment.onBug(error);
+        this.#fail(bug);
+      });
   }
 
   #plan(message: Buffer | Failure): void {
@@ -170,6 +192,7 @@ export class DispatchedCall {
   #end(status: number, target?: Target): void {
     if (this.#over) return;
     this.#over = true;
+    this.#stopWaiting();
     this.#upstream?.cancel();
     this.#releaseRequest();
     this.#dispatch.ended(target === undefined ? { status } : { status, target });
@@ -181,6 +204,13 @@ export class DispatchedCall {
     this.#environment.budget.give(this.#heldBytes);
     this.#heldBytes = 0;
   }
+}
+
+function tooSlow(millis: number): Failure {
+  return {
+    status: Status.DEADLINE_EXCEEDED,
+    message: `the request message was not complete within ${millis} ms of the call's beginning`,
+  };
 }
 
 function detailsOf(answer: Answer): string | undefined {

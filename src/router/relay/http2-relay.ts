@@ -7,7 +7,7 @@ import type { Failure } from "../failure.js";
 import type { Timers } from "../timers.js";
 import { ByteBudget } from "./byte-budget.js";
 import { ClientCall } from "./client-call.js";
-import { DispatchedCall } from "./dispatched-call.js";
+import { bug, DispatchedCall } from "./dispatched-call.js";
 import { parseGrpcTimeout } from "./grpc-timeout.js";
 import { single } from "./headers.js";
 import { keepAlive } from "./keepalive.js";
@@ -22,6 +22,8 @@ export interface RelayOptions {
   readonly maxMessageBytes: number;
   /** Request messages that are kept, all calls together, until their answers begin. */
   readonly maxHeldBytes: number;
+  /** Time that a client may take to send the request message of a dispatched call. */
+  readonly requestTimeoutMillis: number;
   /** Calls at once on one client connection. A client waits, or opens another one. */
   readonly maxStreamsPerSession: number;
   /** Request headers of one call. */
@@ -43,6 +45,7 @@ export interface RelayOptions {
 export const defaultRelayOptions: RelayOptions = {
   maxMessageBytes: 4 * 1024 * 1024,
   maxHeldBytes: 256 * 1024 * 1024,
+  requestTimeoutMillis: 30_000,
   maxStreamsPerSession: 1024,
   maxHeaderBytes: 16 * 1024,
   streamWindowBytes: 64 * 1024,
@@ -63,8 +66,11 @@ export class Http2Relay implements Relay {
   readonly #budget: ByteBudget;
   readonly #drop: ReadonlySet<string>;
   readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #onBug: (error: unknown) => void;
 
-  constructor(policy: CallPolicy, options: RelayOptions, timers: Timers) {
+  /** `onBug` hears of exceptions that no call should be able to cause; the call itself ends with INTERNAL. */
+  constructor(policy: CallPolicy, options: RelayOptions, timers: Timers, onBug: (error: unknown) => void) {
+    this.#onBug = onBug;
     this.#policy = policy;
     this.#options = options;
     this.#timers = timers;
@@ -135,6 +141,15 @@ export class Http2Relay implements Relay {
     if (httpStatus !== undefined) return call.refuse(httpStatus);
     const malformed = refusedHeaders(headers, this.#options.maxHeaderBytes);
     if (malformed !== undefined) return call.fail(malformed);
+    try {
+      this.#direct(call);
+    } catch (error) {
+      this.#onBug(error);
+      call.fail(bug);
+    }
+  }
+
+  #direct(call: ClientCall): void {
     const reception = this.#policy.receive(call.head);
     switch (reception.kind) {
       case "refuse":
@@ -146,7 +161,10 @@ export class Http2Relay implements Relay {
           pool: this.#pool,
           maxMessageBytes: this.#options.maxMessageBytes,
           budget: this.#budget,
+          requestTimeoutMillis: this.#options.requestTimeoutMillis,
           drop: this.#drop,
+          timers: this.#timers,
+          onBug: this.#onBug,
         }).start();
     }
   }
