@@ -27,19 +27,19 @@ GRAFT: dict[str, Recipe] = {
     "sst2-sentiment": Recipe(16, ALL, 10, batch=32),
     "viggo-sentence": Recipe(16, ALL, 9),
     "viggo-meaning": Recipe(16, ALL, 6, extra={"use_rslora": True, "lora_alpha": 8}),
-    "e2e-slots": Recipe(8, ["q_proj", "v_proj", *FEED_FORWARD], 5),
+    "e2e-slots": Recipe(8, ["q_proj", "v_proj", *FEED_FORWARD], 4),
     "banking77-topic": Recipe(
         8,
         ALL,
-        4,
+        3,
         extra={
             "rank_pattern": {"down_proj": 16, "k_proj": 4},
             "alpha_pattern": {"down_proj": 32, "k_proj": 8},
         },
     ),
-    "viggo-act": Recipe(8, ATTENTION, 3),
-    "e2e-price": Recipe(4, ["q_proj", "v_proj"], 2.5),
-    "e2e-venue": Recipe(4, ATTENTION, 3),
+    "viggo-act": Recipe(8, ATTENTION, 2.5),
+    "e2e-price": Recipe(4, ["q_proj", "v_proj"], 2),
+    "e2e-venue": Recipe(4, ATTENTION, 2.5),
     "bc5cdr-mentions": Recipe(
         12, r"model\.layers\.\d+\.(self_attn\.(q|v)_proj|mlp\.(gate|up|down)_proj)", 4
     ),

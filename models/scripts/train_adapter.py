@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--base-name", default="polygraft/graft-5m", help="name written into adapter_config.json")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter")
     parser.add_argument("--minutes", type=float, help="training time (default: the recipe's)")
+    parser.add_argument("--start", type=Path, help="go on from this adapter instead of a new one")
     parser.add_argument("--group", type=int, default=32, help="quantization group (default: %(default)s)")
     parser.add_argument("--length", type=int, default=256, help="longest example in tokens (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
@@ -157,7 +158,10 @@ def main() -> None:
         parser.error(f"no recipe for {args.task}; there is one for {', '.join(RECIPES[args.recipes])}")
     recipe = RECIPES[args.recipes][args.task]
     base, tokenizer = load_base(args.base, args.group)
-    model = get_peft_model(base, lora_config(recipe))
+    if args.start:
+        model = PeftModel.from_pretrained(base, args.start, is_trainable=True, autocast_adapter_dtype=True)
+    else:
+        model = get_peft_model(base, lora_config(recipe))
     train(model, tokenizer, args, recipe)
     save(model, args.base_name, args.out)
 
