@@ -219,7 +219,7 @@ describe("a device with room for two", () => {
   beforeAll(async () => {
     const adapters = Object.fromEntries(names.map((name, index) => [name, { seed: index + 1 }]));
     const bytes = await deviceBytes();
-    small = await temporaryWorker(adapters, { adapterBytes: 2 * bytes + 1, adapterWaitSeconds: 0.3 });
+    small = await temporaryWorker(adapters, { adapterBytes: 2 * bytes + 1, adapterWaitSeconds: 45 });
   });
   afterAll(async () => small[Symbol.asyncDispose]());
 

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { EngineError, type Engine } from "../engine/engine.js";
+import { EngineError, type Engine, type HostAdapter } from "../engine/engine.js";
 import { Failure } from "../failure.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import type { HostTier } from "./host-tier.js";
@@ -71,20 +71,23 @@ export class DeviceTier {
   private async loadNow(version: AdapterVersion, end: number, wanted: () => boolean): Promise<void> {
     if (version.slot !== undefined) return;
     const begin = performance.now();
-    const host = await this.host.load(version);
-    this.assertCanFit(version, host.deviceBytes);
+    const budget = this.engine.info.adapterBytes;
     let patient = true;
     while (version.slot === undefined) {
       if (!wanted()) return;
-      const slot = await this.attach(host);
+      // Each time anew: while the load waited for room, the host copy may have been unloaded.
+      const host = await this.host.load(version);
+      this.assertCanFit(version, host.deviceBytes);
+      const slot = await this.attach(version, host);
       if (slot !== undefined) {
         version.slot = slot;
-      } else if (patient && this.attachedBytes() + host.deviceBytes <= this.engine.info.adapterBytes) {
+      } else if (patient && this.attachedBytes(() => true) + host.deviceBytes <= budget) {
         // The engine is about to free what was dropped: nobody else needs to go.
         patient = false;
         await this.freed.wait(RECHECK_MILLIS);
       } else if (!this.evict()) {
-        await this.waitForRoom(version, end);
+        const hopeless = this.attachedBytes(({ pinned }) => pinned) + host.deviceBytes > budget;
+        await this.waitForRoom(version, hopeless ? 0 : end - performance.now());
       }
     }
     version.loadMicros = Math.round((performance.now() - begin) * 1000);
@@ -92,19 +95,21 @@ export class DeviceTier {
     this.changed(version);
   }
 
-  private attachedBytes(): number {
+  private attachedBytes(which: (version: AdapterVersion) => boolean): number {
     let bytes = 0;
-    for (const version of this.attached) bytes += version.deviceBytes;
+    for (const version of this.attached) if (which(version)) bytes += version.deviceBytes;
     return bytes;
   }
 
-  /** The slot, or undefined where there is no room. */
-  private async attach(host: Parameters<Engine["attachAdapter"]>[0]): Promise<number | undefined> {
+  /** The slot, or undefined where there is no room, or where the host copy was unloaded just now. */
+  private async attach(version: AdapterVersion, host: HostAdapter): Promise<number | undefined> {
+    if (version.host !== host) return undefined;
     try {
       return await this.engine.attachAdapter(host);
     } catch (error) {
       if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
-      throw error;
+      // The adapter was checked when it was opened: it is not at fault.
+      throw new Failure("INTERNAL", `adapter ${version.folder.id} could not be packed for the device`, { cause: error });
     }
   }
 
@@ -117,8 +122,7 @@ export class DeviceTier {
     return false;
   }
 
-  private async waitForRoom(version: AdapterVersion, end: number): Promise<void> {
-    const left = end - performance.now();
+  private async waitForRoom(version: AdapterVersion, left: number): Promise<void> {
     if (left <= 0) {
       const message = `there is no room for adapter ${version.folder.id}: all adapter memory is pinned or in use`;
       throw new Failure("ADAPTER_MEMORY_FULL", message, { retryAfterMillis: RETRY_AFTER_MILLIS });

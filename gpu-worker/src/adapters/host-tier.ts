@@ -45,12 +45,14 @@ export class HostTier {
 
   private async read(version: AdapterVersion): Promise<HostAdapter> {
     const { directory } = version.folder;
-    const host = await this.engine.openAdapter(directory);
-    const stamp = await stampOf(directory).catch(() => "");
-    if (stamp !== version.stamp) {
-      host.close();
+    const [opened] = await Promise.allSettled([this.engine.openAdapter(directory)]);
+    // Whatever came of it, it says nothing about this version if the files are others by now.
+    if ((await stampOf(directory).catch(() => "")) !== version.stamp) {
+      if (opened.status === "fulfilled") opened.value.close();
       throw new ContentChanged(`${version.folder.source} changed while it was being read`);
     }
+    if (opened.status === "rejected") throw opened.reason;
+    const host = opened.value;
     version.host = host;
     version.deviceBytes = host.deviceBytes;
     this.bytes += host.hostBytes;
