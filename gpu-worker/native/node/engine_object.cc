@@ -1,5 +1,6 @@
 #include "node/engine_object.h"
 
+#include <string>
 #include <utility>
 
 #include "node/adapter_object.h"
@@ -162,6 +163,11 @@ void EngineObject::submit(const Napi::CallbackInfo& info) {
   }
   const RequestReader reader(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()),
                              info[1].As<Napi::Object>());
+  if (reader.misfit() != nullptr) {
+    const std::string message = std::string(reader.misfit()) + " must be whole numbers from 0 to 4294967295";
+    engine_error(env, PG_INVALID_ARGUMENT, reader.misfit(), message.c_str()).ThrowAsJavaScriptException();
+    return;
+  }
   pg_error error{};
   if (pg_submit(engine, &reader.request(), &error) != PG_OK) {
     engine_error(env, error).ThrowAsJavaScriptException();
