@@ -222,3 +222,12 @@ test("a client that does not send its request loses its place", async () => {
   slow.close();
   expect(await answer).toMatchObject({ status: String(Status.DEADLINE_EXCEEDED), message: expect.stringContaining("30000 ms") });
 });
+
+test("connections above the limit are closed as they come", async () => {
+  await using small = await temporaryRouter({ relay: { maxConnections: 1 } });
+  using first = rawClient(small.address);
+  await first.settled();
+  using second = rawClient(small.address);
+  await new Promise((resolve) => second.session.once("close", resolve));
+  await first.settled();
+});

@@ -2,6 +2,7 @@ import { constants } from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
 import { createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
+import fc from "fast-check";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { describe, expect, test } from "vitest";
 import { Status } from "nice-grpc";
@@ -107,6 +108,37 @@ describe("a worker that misbehaves before its first output is replaced", () => {
     const { status, head } = await calling;
     expect([status, head["polygraft-worker"]]).toEqual(["0", "good"]);
   });
+});
+
+test("whatever a worker answers, the client gets a status and the router lives", async () => {
+  const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,12}$/).map((name) => (name === "te" ? "tea" : name));
+  const value = fc.string({ maxLength: 20 }).map((text) => text.replaceAll(/[^\x20-\x7e]/g, "~").trim());
+  const headers = fc.dictionary(name, value, { maxKeys: 5 });
+  const status = fc.option(fc.oneof(fc.nat(20).map(String), value), { nil: undefined });
+  const answers = fc.record({ headers, trailers: headers, status, body: fc.uint8Array({ maxLength: 60 }), cut: fc.boolean() });
+  type Answer = { headers: object; trailers: object; status: string | undefined; body: Uint8Array; cut: boolean };
+  let next: Answer | undefined;
+  await using router = await temporaryRouter();
+  await using worker = await rawWorker(router, "w1", (stream) => {
+    const { headers, trailers, status, body, cut } = next!;
+    const forbidden = new Set(["connection", "upgrade", "host", "keep-alive", "content-length"]);
+    const allowed = (all: object) => Object.fromEntries(Object.entries(all).filter(([key]) => !forbidden.has(key)));
+    stream.respond({ ...head, ...allowed(headers) }, { waitForTrailers: true });
+    const last = status === undefined ? {} : { "grpc-status": status };
+    stream.on("wantTrailers", () => stream.sendTrailers({ ...allowed(trailers), ...last }));
+    if (cut) stream.write(body, () => setImmediate(() => stream.close(constants.NGHTTP2_INTERNAL_ERROR)));
+    else stream.end(body);
+  });
+  await listed(router, worker.name);
+  using client = rawClient(router.address);
+  await fc.assert(
+    fc.asyncProperty(answers, async (answer) => {
+      next = answer;
+      const heard = await client.call(requestFrame(textRequest("a")));
+      expect(heard.status).toMatch(/^[0-9]{1,2}$/);
+    }),
+    { numRuns: 200 },
+  );
 });
 
 describe("after its first output", () => {

@@ -24,6 +24,8 @@ export interface RelayOptions {
   readonly maxHeldBytes: number;
   /** Time that a client may take to send the request message of a dispatched call. */
   readonly requestTimeoutMillis: number;
+  /** Client connections at once. What is more is closed as it comes. */
+  readonly maxConnections: number;
   /** Calls at once on one client connection. A client waits, or opens another one. */
   readonly maxStreamsPerSession: number;
   /** Request headers of one call. */
@@ -46,6 +48,7 @@ export const defaultRelayOptions: RelayOptions = {
   maxMessageBytes: 4 * 1024 * 1024,
   maxHeldBytes: 256 * 1024 * 1024,
   requestTimeoutMillis: 30_000,
+  maxConnections: 10_000,
   maxStreamsPerSession: 1024,
   maxHeaderBytes: 16 * 1024,
   streamWindowBytes: 64 * 1024,
@@ -85,6 +88,7 @@ export class Http2Relay implements Relay {
         maxHeaderListSize: options.maxHeaderBytes,
       },
     });
+    this.#server.maxConnections = options.maxConnections;
     this.#server.on("connection", (socket: { setNoDelay(on: boolean): void }) => socket.setNoDelay(true));
     this.#server.on("session", (session) => this.#welcome(session));
     this.#server.on("stream", (stream, headers) => this.#receive(stream, headers));
