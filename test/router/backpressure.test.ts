@@ -1,8 +1,9 @@
 import { once } from "node:events";
+import { gzipSync } from "node:zlib";
 import { Status } from "nice-grpc";
 import { describe, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
-import { rawClient, readAnswer, requestFrame, responseFrame } from "../support/raw-grpc.js";
+import { frame, rawClient, readAnswer, requestFrame, responseFrame } from "../support/raw-grpc.js";
 import { rawWorker } from "../support/raw-worker.js";
 import { hear, inferenceClient, listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
 
@@ -95,5 +96,19 @@ describe("requests that wait", () => {
     waiting.end(request.subarray(5500));
     expect((await answer).status).toBe("0");
     expect((await hear(connection.client.generate(textRequest("x".repeat(6000))))).error).toBeUndefined();
+  });
+
+  test("count as large as they are, not as small as they were sent", async () => {
+    await using router = await temporaryRouter({ relay: { maxHeldBytes: 10_000 } });
+    await using worker = await rawWorker(router, "w1", (stream) => stream.respond({ ...head, "grpc-status": "0" }, { endStream: true }));
+    await listed(router, worker.name);
+    using client = rawClient(router.address);
+    const compressed = (letters: number) => {
+      const message = requestFrame(textRequest("x".repeat(letters))).subarray(5);
+      return client.call(frame(gzipSync(message), 1), { "grpc-encoding": "gzip" });
+    };
+    expect((await compressed(9000)).status).toBe("0");
+    expect(await compressed(11_000)).toMatchObject({ status: String(Status.RESOURCE_EXHAUSTED) });
+    expect((await compressed(9000)).status).toBe("0");
   });
 });

@@ -12,9 +12,9 @@ export class ByteBudget {
     return this.#taken;
   }
 
-  /** Takes bytes if there are that many left. */
+  /** Takes bytes if there are that many left. A negative number gives some back, which always succeeds. */
   take(bytes: number): boolean {
-    if (this.#taken + bytes > this.#limit) return false;
+    if (bytes > 0 && this.#taken + bytes > this.#limit) return false;
     this.#taken += bytes;
     return true;
   }

@@ -81,16 +81,7 @@ export class DispatchedCall {
     if (chunk.length === 0) return;
     const reader = this.#reader;
     if (reader === undefined) return this.#fail(tooManyMessages);
-    if (!this.#environment.budget.take(chunk.length)) {
-      return this.#fail({
-        status: Status.RESOURCE_EXHAUSTED,
-        reason: "QUEUE_FULL",
-        message: "too many bytes of requests are waiting in the router; try again",
-        retryAfterMillis: 1000,
-      });
-    }
-    this.#heldBytes += chunk.length;
-    const failure = reader.push(chunk);
+    const failure = this.#hold(chunk.length) ?? reader.push(chunk);
     if (failure !== undefined) return this.#fail(failure);
     if (!reader.complete) return;
     this.#reader = undefined;
@@ -115,7 +106,10 @@ export class DispatchedCall {
       return this.#fail(invalidField("request", "the message is not valid protobuf of the method's request type"));
     }
     if (isFailure(route)) return this.#fail(route);
-    this.#request = framed(message, route.appended);
+    const request = framed(message, route.appended);
+    const tooMuch = this.#hold(request.length - this.#heldBytes);
+    if (tooMuch !== undefined) return this.#fail(tooMuch);
+    this.#request = request;
     this.#tryNext(route, undefined);
   }
 
@@ -131,9 +125,11 @@ export class DispatchedCall {
   #attempt(route: Route, target: Target): void {
     const gate = new ResponseGate(this.#dispatch.preambleTag);
     let head: OutgoingHttpHeaders = {};
+    let committed = false;
     const pass = (bytes: Buffer) => {
       if (!gate.open) return;
-      this.#commit({ ...head, ...route.responseHeaders(target) });
+      if (!committed) this.#commit({ ...head, ...route.responseHeaders(target) });
+      committed = true;
       if (bytes.length > 0 && !this.#client.write(bytes)) this.#upstream?.pause();
     };
     this.#upstream = new UpstreamCall(this.#environment.pool, target.address, this.#requestHeaders(route), {
@@ -198,6 +194,13 @@ export class DispatchedCall {
     this.#dispatch.ended(target === undefined ? { status } : { status, target });
   }
 
+  /** Counts bytes of the request to the common bound; less than none gives some back. */
+  #hold(bytes: number): Failure | undefined {
+    if (!this.#environment.budget.take(bytes)) return overBudget;
+    this.#heldBytes += bytes;
+    return undefined;
+  }
+
   #releaseRequest(): void {
     this.#reader = undefined;
     this.#request = undefined;
@@ -205,6 +208,13 @@ export class DispatchedCall {
     this.#heldBytes = 0;
   }
 }
+
+const overBudget: Failure = {
+  status: Status.RESOURCE_EXHAUSTED,
+  reason: "QUEUE_FULL",
+  message: "too many bytes of requests are waiting in the router; try again",
+  retryAfterMillis: 1000,
+};
 
 function tooSlow(millis: number): Failure {
   return {
