@@ -14,25 +14,42 @@ constexpr const char* kSource = "adapter_config.json";
 constexpr size_t kMaxPatternBytes = 64u << 10;  // of all keys of a rank_pattern or alpha_pattern
 
 // Keys that this reader understands.
-constexpr std::array kRead = {"peft_type",       "task_type",      "base_model_name_or_path", "r",
-                              "lora_alpha",      "use_rslora",     "rank_pattern",            "alpha_pattern",
-                              "target_modules",  "exclude_modules", "layers_to_transform",    "layers_pattern",
-                              "fan_in_fan_out",  "bias",           "init_lora_weights"};
+constexpr std::array kRead = {"peft_type",
+                              "task_type",
+                              "base_model_name_or_path",
+                              "r",
+                              "lora_alpha",
+                              "use_rslora",
+                              "rank_pattern",
+                              "alpha_pattern",
+                              "target_modules",
+                              "exclude_modules",
+                              "layers_to_transform",
+                              "layers_pattern",
+                              "fan_in_fan_out",
+                              "bias",
+                              "init_lora_weights"};
 // Keys that matter for training, or for other models than those served here.
-constexpr std::array kIgnored = {"auto_mapping",  "revision",      "peft_version",      "inference_mode",
-                                 "lora_dropout",  "loftq_config",  "eva_config",        "corda_config",
-                                 "lora_ga_config", "runtime_config", "megatron_core",   "qalora_group_size",
-                                 "velora_config", "ensure_weight_tying"};
+constexpr std::array kIgnored = {"auto_mapping",   "revision",           "peft_version",  "inference_mode",
+                                 "lora_dropout",   "loftq_config",       "eva_config",    "corda_config",
+                                 "lora_ga_config", "runtime_config",     "megatron_core", "qalora_group_size",
+                                 "velora_config",  "ensure_weight_tying"};
 
 // Python's truth: what PEFT's `if config.key` sees.
 bool truthy(const Json& value) {
   switch (value.type()) {
-    case Json::Type::kNull: return false;
-    case Json::Type::kBool: return value.boolean();
-    case Json::Type::kNumber: return value.number() != 0;
-    case Json::Type::kString: return !value.string().empty();
-    case Json::Type::kArray: return !value.array().empty();
-    case Json::Type::kObject: return !value.members().empty();
+    case Json::Type::kNull:
+      return false;
+    case Json::Type::kBool:
+      return value.boolean();
+    case Json::Type::kNumber:
+      return value.number() != 0;
+    case Json::Type::kString:
+      return !value.string().empty();
+    case Json::Type::kArray:
+      return !value.array().empty();
+    case Json::Type::kObject:
+      return !value.members().empty();
   }
   return true;
 }
@@ -93,7 +110,8 @@ AdapterConfig::AdapterConfig(const std::string& text) {
     size_t bytes = 0;
     for (const auto& [name, unused] : object->json().members()) {
       if ((bytes += name.size()) > kMaxPatternBytes)
-        json.refuse(PG_FAILED_PRECONDITION, key, "has more than " + std::to_string(kMaxPatternBytes) + " bytes of keys");
+        json.refuse(PG_FAILED_PRECONDITION, key,
+                    "has more than " + std::to_string(kMaxPatternBytes) + " bytes of keys");
       const double value = ranks ? static_cast<double>(object->integer(name.c_str(), 1, kMaxAdapterRank))
                                  : object->number(name.c_str(), -1e6, 1e6);
       out.push_back({NamePattern("(.*\\.)?(" + name + ")$", key), value});  // PEFT's get_pattern_key
@@ -137,8 +155,8 @@ bool AdapterConfig::selects_layer(const std::string& module) const {
   constexpr std::string_view kPrefix = "model.layers.";
   if (!module.starts_with(kPrefix)) return false;
   const std::string_view list = kPrefix.substr(0, kPrefix.size() - 1);
-  if (!layer_lists_.empty() && std::none_of(layer_lists_.begin(), layer_lists_.end(),
-                                            [&](const NamePattern& p) { return p.full_match(list); }))
+  if (!layer_lists_.empty() &&
+      std::none_of(layer_lists_.begin(), layer_lists_.end(), [&](const NamePattern& p) { return p.full_match(list); }))
     return false;
   const uint64_t index = std::stoull(module.substr(kPrefix.size()));
   return std::find(layers_.begin(), layers_.end(), index) != layers_.end();

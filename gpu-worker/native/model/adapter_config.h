@@ -44,7 +44,7 @@ class AdapterConfig {
   std::vector<std::string> target_list_, exclude_list_;
   std::optional<NamePattern> target_pattern_, exclude_pattern_;
   bool all_linear_ = false;
-  std::vector<uint64_t> layers_;  // layers_to_transform; empty: all
+  std::vector<uint64_t> layers_;          // layers_to_transform; empty: all
   std::vector<NamePattern> layer_lists_;  // layers_pattern
 };
 

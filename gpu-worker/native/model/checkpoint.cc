@@ -60,7 +60,8 @@ Checkpoint::Checkpoint(const std::string& dir) {
   for (const auto& [name, file] : index.file_of) {
     const CheckpointTensor* tensor = find(name);
     if (tensor == nullptr || tensor->file->file().name() != file)
-      throw Error(PG_DATA_LOSS, name, std::string(kIndex) + " places tensor " + name + " in " + file + ", which lacks it");
+      throw Error(PG_DATA_LOSS, name,
+                  std::string(kIndex) + " places tensor " + name + " in " + file + ", which lacks it");
   }
 }
 

@@ -32,8 +32,8 @@ class Checkpoint {
   std::map<std::string, CheckpointTensor, std::less<>> tensors_;
 };
 
-// The shard files that an index names, sorted. Throws Error(PG_DATA_LOSS or PG_FAILED_PRECONDITION) if the text is not an
-// index, or if a file name could leave the folder.
+// The shard files that an index names, sorted. Throws Error(PG_DATA_LOSS or PG_FAILED_PRECONDITION) if the text is not
+// an index, or if a file name could leave the folder.
 struct ShardIndex {
   std::map<std::string, std::string, std::less<>> file_of;  // by tensor
   std::vector<std::string> files;

@@ -13,8 +13,8 @@ namespace {
 // What the families differ in, besides the values in their config files. Defaults are those of the Hugging Face config
 // classes, for keys that old files leave out.
 struct Family {
-  const char* name;       // ModelConfig::architecture, and model_type
-  const char* class_name;  // in "architectures"
+  const char* name;           // ModelConfig::architecture, and model_type
+  const char* class_name;     // in "architectures"
   uint32_t default_kv_heads;  // 0: as many as heads
   uint32_t default_head_dim;  // 0: hidden / heads
   uint32_t default_max_position;
@@ -73,7 +73,8 @@ void read_rope(const JsonObject& json, ModelConfig& config) {
   double theta = json.number("rope_theta", 1, 1e12, 10000.0);
   if (const auto parameters = json.object("rope_parameters")) {
     for (const auto& [key, value] : parameters->json().members())
-      if (value.is_object()) parameters->refuse(PG_UNIMPLEMENTED, key.c_str(), "sets RoPE for single layers, which is not served");
+      if (value.is_object())
+        parameters->refuse(PG_UNIMPLEMENTED, key.c_str(), "sets RoPE for single layers, which is not served");
     theta = parameters->number("rope_theta", 1, 1e12, theta);
     config.rope_scaling = read_rope_scaling(*parameters, config.max_position);
   } else if (const auto scaling = json.object("rope_scaling")) {
@@ -93,7 +94,7 @@ uint32_t read_sliding_window(const JsonObject& json, const Family& family, uint3
     window = family.default_sliding_window;
   else if (!set->is_null())
     window = static_cast<uint32_t>(json.integer("sliding_window", 0, std::numeric_limits<int32_t>::max()));
-  if (!mistral && !qwen) window = 0;                                      // Llama has none
+  if (!mistral && !qwen) window = 0;  // Llama has none
   if (qwen && !json.boolean("use_sliding_window", false)) window = 0;
   if (window == 0) return 0;
 
@@ -120,13 +121,20 @@ std::vector<uint32_t> read_eos(const JsonObject& json, uint32_t vocab_size) {
 
 Shape2 projection_shape(const ModelConfig& config, Projection projection) {
   switch (projection) {
-    case Projection::kQ: return {config.q_dim(), config.hidden_size};
-    case Projection::kK: return {config.kv_dim(), config.hidden_size};
-    case Projection::kV: return {config.kv_dim(), config.hidden_size};
-    case Projection::kO: return {config.hidden_size, config.q_dim()};
-    case Projection::kGate: return {config.ffn_size, config.hidden_size};
-    case Projection::kUp: return {config.ffn_size, config.hidden_size};
-    case Projection::kDown: return {config.hidden_size, config.ffn_size};
+    case Projection::kQ:
+      return {config.q_dim(), config.hidden_size};
+    case Projection::kK:
+      return {config.kv_dim(), config.hidden_size};
+    case Projection::kV:
+      return {config.kv_dim(), config.hidden_size};
+    case Projection::kO:
+      return {config.hidden_size, config.q_dim()};
+    case Projection::kGate:
+      return {config.ffn_size, config.hidden_size};
+    case Projection::kUp:
+      return {config.ffn_size, config.hidden_size};
+    case Projection::kDown:
+      return {config.hidden_size, config.ffn_size};
   }
   return {};
 }
@@ -137,7 +145,8 @@ ModelConfig parse_model_config(const std::string& text, const std::string& gener
   const Family& family = read_family(json);
   for (const char* key : {"quantization_config", "compression_config"})
     if (json.has(key))
-      json.refuse(PG_UNIMPLEMENTED, key, "marks a checkpoint that is quantized already; give the bf16, fp16 or fp32 one");
+      json.refuse(PG_UNIMPLEMENTED, key,
+                  "marks a checkpoint that is quantized already; give the bf16, fp16 or fp32 one");
   for (const char* key : {"hidden_act", "hidden_activation"})
     if (const auto act = json.string(key); act && *act != "silu" && *act != "swish")
       json.refuse(PG_UNIMPLEMENTED, key, "is " + quote_json(act->substr(0, 32)) + "; this engine serves \"silu\"");

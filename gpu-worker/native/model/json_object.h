@@ -13,8 +13,8 @@ namespace polygraft {
 
 class JsonObject {
  public:
-  // `value` must outlive this. `path` is empty for a file's root. Throws Error(PG_DATA_LOSS, path or source) if `value` is
-  // no object.
+  // `value` must outlive this. `path` is empty for a file's root. Throws Error(PG_DATA_LOSS, path or source) if `value`
+  // is no object.
   JsonObject(const Json& value, std::string source, std::string path = "");
 
   // The member, or nullptr if it is missing or null: Hugging Face files use both for "not set".

@@ -27,7 +27,8 @@ void check_options(const QuantizeOptions& options) {
   if (options.scheme != Scheme::kF32 && options.group != 32 && options.group != 64 && options.group != 128)
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(options.group) + "; use 32, 64 or 128");
   if (options.head_bits != 4 && options.head_bits != 8 && options.head_bits != 32)
-    throw Error(PG_INVALID_ARGUMENT, "head_bits", "head_bits is " + std::to_string(options.head_bits) + "; use 4, 8 or 32");
+    throw Error(PG_INVALID_ARGUMENT, "head_bits",
+                "head_bits is " + std::to_string(options.head_bits) + "; use 4, 8 or 32");
   if (options.head_bits == 4 && options.group != 32 && options.group != 64 && options.group != 128)
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(options.group) + "; use 32, 64 or 128");
 }
@@ -45,19 +46,22 @@ void check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
     const std::string& name = *wanted.insert(weight.name).first;
     const CheckpointTensor* tensor = checkpoint.find(name);
     if (tensor == nullptr)
-      throw Error(PG_FAILED_PRECONDITION, name, "the checkpoint lacks tensor " + name + ", which config.json calls for");
+      throw Error(PG_FAILED_PRECONDITION, name,
+                  "the checkpoint lacks tensor " + name + ", which config.json calls for");
     if (tensor->info->shape != weight.shape)
       throw Error(PG_FAILED_PRECONDITION, name,
                   "tensor " + name + " has shape " + shape_text(tensor->info->shape) + "; config.json calls for " +
                       shape_text(weight.shape));
     if (!is_float_dtype(tensor->info->dtype))
-      throw Error(PG_UNIMPLEMENTED, name,
-                  "tensor " + name + " has dtype " + dtype_name(tensor->info->dtype) + "; F32, F16 and BF16 are served");
+      throw Error(
+          PG_UNIMPLEMENTED, name,
+          "tensor " + name + " has dtype " + dtype_name(tensor->info->dtype) + "; F32, F16 and BF16 are served");
   }
   for (const auto& [name, tensor] : checkpoint.tensors())
     if (!wanted.contains(name) && !is_harmless(name, config))
-      throw Error(PG_UNIMPLEMENTED, name,
-                  "the checkpoint has tensor " + name.substr(0, 128) + ", which a model of its config.json does not use");
+      throw Error(
+          PG_UNIMPLEMENTED, name,
+          "the checkpoint has tensor " + name.substr(0, 128) + ", which a model of its config.json does not use");
 }
 
 // Covers every byte of config.json and of the weight files, and all that shapes the weights. File names do not count.
@@ -113,8 +117,8 @@ void load_matrix(const CheckpointTensor& tensor, const NamedWeight& weight, Prog
   });
 }
 
-ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config, const QuantizeOptions& options,
-                                 const LoadProgress& progress) {
+ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
+                                 const QuantizeOptions& options, const LoadProgress& progress) {
   ModelWeights weights = allocate_weights(config, options);
   const std::vector<NamedWeight> list = named_weights(config, weights);
   uint64_t total = 0;

@@ -26,13 +26,26 @@ Set space() { return range('\t', '\r') | range(' ', ' '); }
 // The class of an escape such as \d; false if `c` is none.
 bool class_escape(char c, Set& set) {
   switch (c) {
-    case 'd': set = digits(); return true;
-    case 'D': set = ~digits(); return true;
-    case 'w': set = word(); return true;
-    case 'W': set = ~word(); return true;
-    case 's': set = space(); return true;
-    case 'S': set = ~space(); return true;
-    default: return false;
+    case 'd':
+      set = digits();
+      return true;
+    case 'D':
+      set = ~digits();
+      return true;
+    case 'w':
+      set = word();
+      return true;
+    case 'W':
+      set = ~word();
+      return true;
+    case 's':
+      set = space();
+      return true;
+    case 'S':
+      set = ~space();
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -42,9 +55,9 @@ bool is_alphanumeric(char c) { return word().test(static_cast<uint8_t>(c)) && c 
 struct Node {
   enum class Kind : uint8_t { kEmpty, kSet, kAssert, kSequence, kAlternatives, kRepeat } kind = Kind::kEmpty;
   Set set;
-  uint8_t assertion = 0;               // NamePattern::Op
+  uint8_t assertion = 0;  // NamePattern::Op
   std::vector<Node> children;
-  uint32_t least = 0, most = 0;        // of kRepeat; most = kUnlimited: no limit
+  uint32_t least = 0, most = 0;  // of kRepeat; most = kUnlimited: no limit
 };
 constexpr uint32_t kUnlimited = ~uint32_t{0};
 
@@ -69,7 +82,9 @@ class PatternCompiler {
   [[noreturn]] void fail(const std::string& what, pg_code code = PG_FAILED_PRECONDITION) const {
     throw Error(code, field_, "the pattern of " + field_ + " " + what);
   }
-  [[noreturn]] void refuse(const std::string& what) const { fail("uses " + what + ", which is not served", PG_UNIMPLEMENTED); }
+  [[noreturn]] void refuse(const std::string& what) const {
+    fail("uses " + what + ", which is not served", PG_UNIMPLEMENTED);
+  }
 
   bool more() const { return at_ < text_.size(); }
   char peek() const { return more() ? text_[at_] : '\0'; }
@@ -174,14 +189,24 @@ class PatternCompiler {
   Node parse_atom(uint32_t depth) {
     const char c = next();
     switch (c) {
-      case '.': return set_node(~one('\n'));
-      case '^': return assert_node(Op::kBegin);
-      case '$': return assert_node(Op::kEnd);
-      case '[': return set_node(parse_class());
-      case '(': return parse_group(depth);
-      case '*': case '+': case '?': fail("repeats nothing");
-      case '\\': return parse_escape();
-      default: return set_node(one(c));
+      case '.':
+        return set_node(~one('\n'));
+      case '^':
+        return assert_node(Op::kBegin);
+      case '$':
+        return assert_node(Op::kEnd);
+      case '[':
+        return set_node(parse_class());
+      case '(':
+        return parse_group(depth);
+      case '*':
+      case '+':
+      case '?':
+        fail("repeats nothing");
+      case '\\':
+        return parse_escape();
+      default:
+        return set_node(one(c));
     }
   }
 
@@ -202,13 +227,20 @@ class PatternCompiler {
     Set set;
     if (class_escape(c, set)) return set_node(set);
     switch (c) {
-      case 'A': return assert_node(Op::kBegin);
-      case 'Z': return assert_node(Op::kEnd);
-      case 'b': return assert_node(Op::kWordEdge);
-      case 'B': return assert_node(Op::kNoWordEdge);
-      case 'n': return set_node(one('\n'));
-      case 't': return set_node(one('\t'));
-      default: break;
+      case 'A':
+        return assert_node(Op::kBegin);
+      case 'Z':
+        return assert_node(Op::kEnd);
+      case 'b':
+        return assert_node(Op::kWordEdge);
+      case 'B':
+        return assert_node(Op::kNoWordEdge);
+      case 'n':
+        return set_node(one('\n'));
+      case 't':
+        return set_node(one('\t'));
+      default:
+        break;
     }
     if (is_alphanumeric(c)) refuse(std::string("the escape \\") + c);
     return set_node(one(c));
@@ -226,9 +258,12 @@ class PatternCompiler {
           set |= escape;
           continue;
         }
-        if (low == 'n') low = '\n';
-        else if (low == 't') low = '\t';
-        else if (is_alphanumeric(low)) refuse(std::string("the escape \\") + low);
+        if (low == 'n')
+          low = '\n';
+        else if (low == 't')
+          low = '\t';
+        else if (is_alphanumeric(low))
+          refuse(std::string("the escape \\") + low);
       }
       if (peek() == '-' && at_ + 1 < text_.size() && text_[at_ + 1] != ']') {
         ++at_;
@@ -256,17 +291,24 @@ class PatternCompiler {
     // Repetitions of nothing add no instruction, but they nest.
     if (++emitted_ > 4 * kMaxInstructions) fail("is too large once its repetitions are written out");
     switch (node.kind) {
-      case Node::Kind::kEmpty: return;
+      case Node::Kind::kEmpty:
+        return;
       case Node::Kind::kSet:
         out_.sets_.push_back(node.set);
         add(Op::kByte, static_cast<uint32_t>(out_.sets_.size() - 1));
         return;
-      case Node::Kind::kAssert: add(static_cast<Op>(node.assertion)); return;
+      case Node::Kind::kAssert:
+        add(static_cast<Op>(node.assertion));
+        return;
       case Node::Kind::kSequence:
         for (const Node& child : node.children) emit(child);
         return;
-      case Node::Kind::kAlternatives: emit_alternatives(node); return;
-      case Node::Kind::kRepeat: emit_repeat(node); return;
+      case Node::Kind::kAlternatives:
+        emit_alternatives(node);
+        return;
+      case Node::Kind::kRepeat:
+        emit_repeat(node);
+        return;
     }
   }
 
@@ -315,10 +357,14 @@ bool NamePattern::holds(Op assertion, std::string_view name, size_t at) const {
   const auto is_word = [&](size_t i) { return i < name.size() && word().test(static_cast<uint8_t>(name[i])); };
   const bool edge = (at > 0 && is_word(at - 1)) != is_word(at);
   switch (assertion) {
-    case Op::kBegin: return at == 0;
-    case Op::kEnd: return at == name.size();
-    case Op::kWordEdge: return edge;
-    default: return !edge;
+    case Op::kBegin:
+      return at == 0;
+    case Op::kEnd:
+      return at == name.size();
+    case Op::kWordEdge:
+      return edge;
+    default:
+      return !edge;
   }
 }
 
@@ -336,8 +382,12 @@ bool NamePattern::full_match(std::string_view name) const {
       const Instruction& in = program_[i];
       switch (in.op) {
         case Op::kByte:
-        case Op::kMatch: out.push_back(i); break;
-        case Op::kJump: stack.push_back(in.x); break;
+        case Op::kMatch:
+          out.push_back(i);
+          break;
+        case Op::kJump:
+          stack.push_back(in.x);
+          break;
         case Op::kSplit:
           stack.push_back(in.x);
           stack.push_back(in.y);

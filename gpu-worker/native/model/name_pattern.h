@@ -2,7 +2,8 @@
 //
 // They come from strangers, so they run on a Thompson automaton: time is bounded by pattern times name, where a
 // backtracking matcher such as std::regex can take exponential time or exhaust the stack. Served are literals, `.`,
-// classes, \d \w \s \b and their opposites, groups (also (?:) and (?P<name>), alternatives, anchors, and the quantifiers
+// classes, \d \w \s \b and their opposites, groups (also (?:) and (?P<name>), alternatives, anchors, and the
+// quantifiers
 // * + ? {m,n}, greedy or lazy. Backreferences, lookaround and flags are refused.
 #pragma once
 

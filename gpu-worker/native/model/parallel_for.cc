@@ -27,7 +27,7 @@ void parallel_for(uint64_t count, uint64_t grain, const std::function<void(uint6
     }
   };
   const uint64_t cores = std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::jthread> helpers;
+  std::vector<std::thread> helpers;
   for (uint64_t i = 1; i < std::min(cores, ranges); ++i) {
     try {
       helpers.emplace_back(work);
@@ -36,7 +36,7 @@ void parallel_for(uint64_t count, uint64_t grain, const std::function<void(uint6
     }
   }
   work();
-  helpers.clear();
+  for (std::thread& helper : helpers) helper.join();
   if (failure) std::rethrow_exception(failure);
 }
 

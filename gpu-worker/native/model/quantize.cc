@@ -9,16 +9,17 @@
 #include "model/loader.h"
 #include "model/parallel_for.h"
 
-// The affine search works on vectors of eight floats, a language extension of gcc and clang that becomes one AVX or two
-// SSE or NEON registers. Sums run in the eight lanes and are added up in one order, and contraction is off: every machine
-// gets the same codes. Vectors are passed by reference, as their calling convention depends on the instruction set.
+// The affine search works on vectors of four floats, a language extension of gcc and clang: one SSE2 or NEON register,
+// so no instruction set needs a version of its own. (Wider vectors in functions that are inlined into an AVX2 one are
+// taken apart by gcc before it inlines.) Sums run in the four lanes and are added up in one order, and contraction is
+// off: every machine gets the same codes.
 
 namespace polygraft {
 namespace {
 
 #define PG_INLINE [[gnu::always_inline]] inline
 
-constexpr uint32_t kLanes = 8;
+constexpr uint32_t kLanes = 4;
 constexpr uint32_t kMaxGroup = 128;
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 
@@ -61,9 +62,7 @@ PG_INLINE void affine_codes(const Floats& x, const Affine& a, Floats& q) {
   q = (v + 12582912.0f) - 12582912.0f;
 }
 
-PG_INLINE float sum_lanes(const Floats& lane) {
-  return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
+PG_INLINE float sum_lanes(const Floats& lane) { return (lane[0] + lane[2]) + (lane[1] + lane[3]); }
 
 PG_INLINE float affine_error(const Group& group, const Affine& a) {
   Floats sum = {};
@@ -96,8 +95,8 @@ PG_INLINE Affine refit(const Group& group, const Affine& a) {
 }
 
 // Clips each end of the range by 0 to 18 %: a 5 x 5 grid. Clipping outliers makes the steps finer for all others. Then
-// up to three rounds of regression, as long as they help. Against the plain range this takes a Gaussian's relative error
-// from .090 to .082 at groups of 64, against the grid alone from .084.
+// up to three rounds of regression, as long as they help. Against the plain range this takes a Gaussian's relative
+// error from .090 to .082 at groups of 64, against the grid alone from .084.
 PG_INLINE Affine search_affine(const Group& group) {
   constexpr int kSteps = 5;
   constexpr float kStep = 0.045f;
@@ -153,7 +152,7 @@ uint8_t nearest_nf4(float v) {
 }
 
 // One row; `nibbles` receives a code of 4 bits a weight, before packing.
-PG_INLINE void quantize_row(const float* x, uint32_t row, WeightMatrix& out, uint8_t* nibbles) {
+void quantize_row(const float* x, uint32_t row, WeightMatrix& out, uint8_t* nibbles) {
   Group group;
   for (uint32_t g = 0; g < out.groups(); ++g) {
     const uint32_t first = g * out.group;
@@ -197,23 +196,6 @@ PG_INLINE void quantize_row(const float* x, uint32_t row, WeightMatrix& out, uin
   if (out.k % 2 != 0) to[row_bytes - 1] = nibbles[out.k - 1];
 }
 
-PG_INLINE void quantize_all(const float* values, uint32_t first_row, uint32_t rows, WeightMatrix& out) {
-  std::vector<uint8_t> nibbles(out.k);
-  for (uint32_t r = 0; r < rows; ++r)
-    quantize_row(values + static_cast<size_t>(r) * out.k, first_row + r, out, nibbles.data());
-}
-
-void quantize_portable(const float* values, uint32_t first_row, uint32_t rows, WeightMatrix& out) {
-  quantize_all(values, first_row, rows, out);
-}
-
-#ifdef PG_X86
-// The same statements, vectorized by eight.
-[[gnu::target("avx2")]] void quantize_avx2(const float* values, uint32_t first_row, uint32_t rows, WeightMatrix& out) {
-  quantize_all(values, first_row, rows, out);
-}
-#endif
-
 }  // namespace
 
 WeightMatrix allocate_matrix(uint32_t n, uint32_t k, Scheme scheme, uint32_t group) {
@@ -241,11 +223,9 @@ void quantize_rows(const float* values, uint32_t first_row, uint32_t rows, Weigh
                 static_cast<size_t>(rows) * out.k * sizeof(float));
     return;
   }
-#ifdef PG_X86
-  static const bool avx2 = __builtin_cpu_supports("avx2");
-  if (avx2) return quantize_avx2(values, first_row, rows, out);
-#endif
-  quantize_portable(values, first_row, rows, out);
+  std::vector<uint8_t> nibbles(out.k);
+  for (uint32_t r = 0; r < rows; ++r)
+    quantize_row(values + static_cast<size_t>(r) * out.k, first_row + r, out, nibbles.data());
 }
 
 WeightMatrix quantize(const float* values, uint32_t n, uint32_t k, Scheme scheme, uint32_t group) {

@@ -13,8 +13,9 @@ inline constexpr float kMaxQuantizable = 60000.0f;
 // An n x k matrix with room for its codes, scales or values, all zero. `group` is ignored for kF32.
 WeightMatrix allocate_matrix(uint32_t n, uint32_t k, Scheme scheme, uint32_t group);
 
-// Fills rows [first_row, first_row + rows) of `out` from row-major floats, finite and below kMaxQuantizable unless `out`
-// is kF32. Rows depend on nothing but themselves: threads may fill disjoint ranges, and every machine gets the same codes.
+// Fills rows [first_row, first_row + rows) of `out` from row-major floats, finite and below kMaxQuantizable unless
+// `out` is kF32. Rows depend on nothing but themselves: threads may fill disjoint ranges, and every machine gets the
+// same codes.
 void quantize_rows(const float* values, uint32_t first_row, uint32_t rows, WeightMatrix& out);
 
 }  // namespace polygraft

@@ -17,9 +17,9 @@ struct DTypeRow {
   uint32_t bytes;
 };
 constexpr DTypeRow kDTypes[] = {
-    {"F64", DType::kF64, 8}, {"F32", DType::kF32, 4},   {"F16", DType::kF16, 2},    {"BF16", DType::kBf16, 2},
-    {"I64", DType::kI64, 8}, {"I32", DType::kI32, 4},   {"I16", DType::kI16, 2},    {"I8", DType::kI8, 1},
-    {"U64", DType::kU64, 8}, {"U32", DType::kU32, 4},   {"U16", DType::kU16, 2},    {"U8", DType::kU8, 1},
+    {"F64", DType::kF64, 8},   {"F32", DType::kF32, 4},    {"F16", DType::kF16, 2},    {"BF16", DType::kBf16, 2},
+    {"I64", DType::kI64, 8},   {"I32", DType::kI32, 4},    {"I16", DType::kI16, 2},    {"I8", DType::kI8, 1},
+    {"U64", DType::kU64, 8},   {"U32", DType::kU32, 4},    {"U16", DType::kU16, 2},    {"U8", DType::kU8, 1},
     {"BOOL", DType::kBool, 1}, {"F8_E4M3", DType::kF8, 1}, {"F8_E5M2", DType::kF8, 1}, {"F8_E8M0", DType::kF8, 1},
 };
 constexpr size_t kMaxDimensions = 8;
@@ -148,9 +148,9 @@ uint64_t safetensors_header_bytes(std::span<const uint8_t, 8> prefix, uint64_t f
             "the header claims " + std::to_string(bytes) + " bytes; the limit is " +
                 std::to_string(kSafetensorsMaxHeader) + ". Is this a safetensors file?");
   if (bytes > file_bytes - 8)
-    corrupt(source, source,
-            "truncated: the header claims " + std::to_string(bytes) + " bytes, the file has " +
-                std::to_string(file_bytes));
+    corrupt(
+        source, source,
+        "truncated: the header claims " + std::to_string(bytes) + " bytes, the file has " + std::to_string(file_bytes));
   return bytes;
 }
 
@@ -179,7 +179,8 @@ void SafetensorsFile::read_bytes(const TensorInfo& tensor, uint64_t first, std::
 
 void SafetensorsFile::read_floats(const TensorInfo& tensor, uint64_t first, std::span<float> out) const {
   if (!is_float_dtype(tensor.dtype))
-    throw Error(PG_INTERNAL, file_.name(), std::string("a tensor of dtype ") + dtype_name(tensor.dtype) + " read as float");
+    throw Error(PG_INTERNAL, file_.name(),
+                std::string("a tensor of dtype ") + dtype_name(tensor.dtype) + " read as float");
   const size_t width = dtype_bytes(tensor.dtype);
   if (tensor.dtype == DType::kF32) {  // safetensors is little-endian, as is every machine that this engine runs on
     read_bytes(tensor, first * width, {reinterpret_cast<uint8_t*>(out.data()), out.size() * width});

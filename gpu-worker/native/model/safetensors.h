@@ -1,7 +1,7 @@
 // safetensors: an 8-byte length, a JSON header, then the tensors' bytes.
 //
-// Files may come from strangers. The header is checked in full before anything is allocated for a tensor: its size, every
-// dtype, shape and offset, and that the tensors cover the data without gap or overlap.
+// Files may come from strangers. The header is checked in full before anything is allocated for a tensor: its size,
+// every dtype, shape and offset, and that the tensors cover the data without gap or overlap.
 #pragma once
 
 #include <cstdint>

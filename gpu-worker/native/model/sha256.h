@@ -37,8 +37,8 @@ std::string hex(const Digest& digest);
 // Reads `out.size()` bytes at `offset` of what is hashed; called from several threads.
 using HashSource = std::function<void(uint64_t offset, std::span<uint8_t> out)>;
 
-// SHA-256 over the SHA-256 of each 4 MiB piece, so that all cores share the work. `progress` gets the bytes of each piece
-// done, from several threads.
+// SHA-256 over the SHA-256 of each 4 MiB piece, so that all cores share the work. `progress` gets the bytes of each
+// piece done, from several threads.
 Digest sha256_tree(uint64_t bytes, const HashSource& read, const std::function<void(uint64_t)>& progress);
 
 }  // namespace polygraft

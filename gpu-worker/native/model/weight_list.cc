@@ -11,9 +11,12 @@ bool has_bias(const ModelConfig& config, Projection projection) {
   switch (projection) {
     case Projection::kQ:
     case Projection::kK:
-    case Projection::kV: return config.qkv_bias;
-    case Projection::kO: return config.o_bias;
-    default: return config.mlp_bias;
+    case Projection::kV:
+      return config.qkv_bias;
+    case Projection::kO:
+      return config.o_bias;
+    default:
+      return config.mlp_bias;
   }
 }
 

@@ -67,8 +67,8 @@ inline std::string show(const char* value) { return std::string("\"") + value + 
 
 template <class A, class B>
 bool equal(const A& a, const B& b) {
-  if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> && !std::is_same_v<A, char> &&
-                !std::is_same_v<B, bool> && !std::is_same_v<B, char>) {
+  if constexpr (std::is_integral_v<A> && std::is_integral_v<B> && !std::is_same_v<A, bool> &&
+                !std::is_same_v<A, char> && !std::is_same_v<B, bool> && !std::is_same_v<B, char>) {
     return std::cmp_equal(a, b);
   } else {
     return a == b;
@@ -77,12 +77,14 @@ bool equal(const A& a, const B& b) {
 
 template <class A, class B>
 void equals(const char* file, int line, const char* what, const A& actual, const B& expected) {
-  if (!equal(actual, expected)) fail(file, line, std::string(what) + " is " + show(actual) + ", expected " + show(expected));
+  if (!equal(actual, expected))
+    fail(file, line, std::string(what) + " is " + show(actual) + ", expected " + show(expected));
 }
 
 inline void near(const char* file, int line, const char* what, double actual, double expected, double bound) {
   if (!(std::abs(actual - expected) <= bound))
-    fail(file, line, std::string(what) + " is " + show(actual) + ", expected " + show(expected) + " within " + show(bound));
+    fail(file, line,
+         std::string(what) + " is " + show(actual) + ", expected " + show(expected) + " within " + show(bound));
 }
 
 // Runs `body`, which must throw polygraft::Error with this code and field; empty message part: any message.
@@ -107,17 +109,17 @@ inline void throws(const char* file, int line, pg_code code, const std::string& 
   static const check::Register register_##name{#name, &test_##name}; \
   static void test_##name()
 
-#define CHECK(condition)                                                 \
-  do {                                                                   \
+#define CHECK(condition)                                                  \
+  do {                                                                    \
     if (!(condition)) check::fail(__FILE__, __LINE__, "not " #condition); \
   } while (false)
 
-#define REQUIRE(condition)                                  \
-  do {                                                      \
-    if (!(condition)) {                                     \
-      check::fail(__FILE__, __LINE__, "not " #condition);   \
-      throw check::Abort{};                                 \
-    }                                                       \
+#define REQUIRE(condition)                                \
+  do {                                                    \
+    if (!(condition)) {                                   \
+      check::fail(__FILE__, __LINE__, "not " #condition); \
+      throw check::Abort{};                               \
+    }                                                     \
   } while (false)
 
 #define CHECK_EQ(actual, expected) check::equals(__FILE__, __LINE__, #actual, (actual), (expected))
@@ -126,5 +128,4 @@ inline void throws(const char* file, int line, pg_code code, const std::string& 
 #define CHECK_NEAR(actual, expected, bound) check::near(__FILE__, __LINE__, #actual, (actual), (expected), (bound))
 
 // The statement throws polygraft::Error with this code, field and part of its message.
-#define CHECK_THROWS(code, field, part, ...) \
-  check::throws(__FILE__, __LINE__, code, field, part, [&] { __VA_ARGS__; })
+#define CHECK_THROWS(code, field, part, ...) check::throws(__FILE__, __LINE__, code, field, part, [&] { __VA_ARGS__; })

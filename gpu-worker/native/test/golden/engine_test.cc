@@ -15,8 +15,8 @@ namespace {
 
 using Logits = std::vector<std::vector<float>>;  // [token][vocabulary]
 
-// A golden model loaded under some options, and all its requests: every prompt with the greedy tokens that follow, for the
-// base and for every adapter.
+// A golden model loaded under some options, and all its requests: every prompt with the greedy tokens that follow, for
+// the base and for every adapter.
 struct Loaded {
   LoadedModel model;
   std::vector<AdapterWeights> adapters;
@@ -50,9 +50,7 @@ struct Loaded {
 };
 
 constexpr QuantizeOptions kExact = {Scheme::kF32, 32, 32};
-BackendOptions exact_backend() {
-  return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv_f32 = true};
-}
+BackendOptions exact_backend() { return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv_f32 = true}; }
 BackendOptions default_backend() {
   return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_INT8, .kv_f32 = false};
 }
@@ -110,8 +108,7 @@ TEST(f32_engine_agrees_with_transformers_and_peft) {
         const golden::Expected& e = *loaded.expected[i];
         for (size_t t = 0; t < e.prompt.size(); ++t)
           worst = std::max(worst, relative_difference(logits[i][t], e.logits[t]));
-        for (size_t t = 0; t < e.greedy.size(); ++t)
-          CHECK_EQ(argmax(logits[i][e.prompt.size() - 1 + t]), e.greedy[t]);
+        for (size_t t = 0; t < e.greedy.size(); ++t) CHECK_EQ(argmax(logits[i][e.prompt.size() - 1 + t]), e.greedy[t]);
       }
       CHECK_NEAR(worst, 0, 1e-4);
     }
@@ -125,8 +122,7 @@ TEST(quantized_weights_agree_with_the_oracle) {
     for (const QuantizeOptions& quantization : options) {
       const Loaded loaded(source, quantization);
       const auto expected = oracle_logits(loaded);
-      const auto logits =
-          loaded.run(*fixture::all_kernels().front(), exact_backend(), loaded.requests, kChunks);
+      const auto logits = loaded.run(*fixture::all_kernels().front(), exact_backend(), loaded.requests, kChunks);
       double worst = 0;
       for (size_t i = 0; i < logits.size(); ++i)
         for (size_t t = 0; t < logits[i].size(); ++t)
@@ -135,16 +131,15 @@ TEST(quantized_weights_agree_with_the_oracle) {
     }
 }
 
-// As served: int8 activations and fp16 keys and values. Each op's error is bounded in the kernel tests; over a model the
-// errors add up, and what counts is the distribution. The bounds are twice the worst that was measured: 0.0073 nats, 7 % of
-// tokens. Random models have flat distributions and no redundancy: trained ones do better.
+// As served: int8 activations and fp16 keys and values. Each op's error is bounded in the kernel tests; over a model
+// the errors add up, and what counts is the distribution. The bounds are twice the worst that was measured: 0.0073
+// nats, 7 % of tokens. Random models have flat distributions and no redundancy: trained ones do better.
 TEST(int8_activations_keep_the_distribution) {
   for (const golden::GoldenModel& source : golden::models())
     for (const Scheme scheme : {Scheme::kW4, Scheme::kNf4}) {
       const Loaded loaded(source, {scheme, 32, 8});
       const auto expected = oracle_logits(loaded);
-      const auto logits =
-          loaded.run(*fixture::all_kernels().front(), default_backend(), loaded.requests, kChunks);
+      const auto logits = loaded.run(*fixture::all_kernels().front(), default_backend(), loaded.requests, kChunks);
       double total = 0;
       size_t rows = 0, agree = 0;
       for (size_t i = 0; i < logits.size(); ++i)

@@ -10,10 +10,12 @@ namespace {
 
 std::string config(const std::string& members) { return "{\"peft_type\":\"LORA\"," + members + "}"; }
 std::string config_qv(const std::string& members) {
-  return config("\"r\":8,\"lora_alpha\":16,\"target_modules\":[\"q_proj\",\"v_proj\"]" + (members.empty() ? "" : "," + members));
+  return config("\"r\":8,\"lora_alpha\":16,\"target_modules\":[\"q_proj\",\"v_proj\"]" +
+                (members.empty() ? "" : "," + members));
 }
 std::string module(int layer, const std::string& name) {
-  return "model.layers." + std::to_string(layer) + (name[0] == 'g' || name[0] == 'u' || name[0] == 'd' ? ".mlp." : ".self_attn.") + name;
+  return "model.layers." + std::to_string(layer) +
+         (name[0] == 'g' || name[0] == 'u' || name[0] == 'd' ? ".mlp." : ".self_attn.") + name;
 }
 void refused(pg_code code, const std::string& field, const std::string& part, const std::string& text) {
   CHECK_THROWS(code, field, part, AdapterConfig{text});
@@ -95,12 +97,21 @@ TEST(training_keys_are_ignored) {
 }
 
 TEST(what_is_not_served_is_refused_by_key) {
-  const std::pair<const char*, const char*> cases[] = {
-      {"use_dora", "true"},          {"modules_to_save", "[\"lm_head\"]"}, {"trainable_token_indices", "[1]"},
-      {"lora_bias", "true"},         {"layer_replication", "[[0,1]]"},      {"target_parameters", "[\"x\"]"},
-      {"alora_invocation_tokens", "[1]"}, {"use_qalora", "true"},          {"megatron_config", "{\"a\":1}"},
-      {"bias", "\"all\""},           {"fan_in_fan_out", "true"},           {"task_type", "\"SEQ_CLS\""},
-      {"init_lora_weights", "\"pissa\""}, {"init_lora_weights", "\"olora\""}, {"some_future_key", "1"}};
+  const std::pair<const char*, const char*> cases[] = {{"use_dora", "true"},
+                                                       {"modules_to_save", "[\"lm_head\"]"},
+                                                       {"trainable_token_indices", "[1]"},
+                                                       {"lora_bias", "true"},
+                                                       {"layer_replication", "[[0,1]]"},
+                                                       {"target_parameters", "[\"x\"]"},
+                                                       {"alora_invocation_tokens", "[1]"},
+                                                       {"use_qalora", "true"},
+                                                       {"megatron_config", "{\"a\":1}"},
+                                                       {"bias", "\"all\""},
+                                                       {"fan_in_fan_out", "true"},
+                                                       {"task_type", "\"SEQ_CLS\""},
+                                                       {"init_lora_weights", "\"pissa\""},
+                                                       {"init_lora_weights", "\"olora\""},
+                                                       {"some_future_key", "1"}};
   for (const auto& [key, value] : cases)
     refused(PG_UNIMPLEMENTED, key, key, config_qv("\"" + std::string(key) + "\":" + value));
   refused(PG_UNIMPLEMENTED, "peft_type", "must be", R"({"peft_type":"LOHA","target_modules":["q_proj"]})");

@@ -169,5 +169,6 @@ TEST(an_adapter_that_selects_nothing) {
   const files::TempDir dir;
   files::write_file(dir / "adapter_config.json", R"({"peft_type":"LORA","r":1,"target_modules":["c_attn"]})");
   files::write_tensors(dir / kWeights, {});
-  CHECK_THROWS(PG_FAILED_PRECONDITION, "target_modules", "selects no layer", load_adapter(dir.path(), config_of("llama2")));
+  CHECK_THROWS(PG_FAILED_PRECONDITION, "target_modules", "selects no layer",
+               load_adapter(dir.path(), config_of("llama2")));
 }

@@ -122,9 +122,11 @@ TEST(what_is_not_served_is_refused_by_key) {
   refused(PG_UNIMPLEMENTED, "quantization_config", "quantized already",
           with(R"("quantization_config":{"quant_method":"gptq"})"));
   refused(PG_UNIMPLEMENTED, "hidden_act", "gelu", with(R"("hidden_act":"gelu")"));
-  refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "yarn", with(R"("rope_scaling":{"rope_type":"yarn","factor":4})"));
+  refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "yarn",
+          with(R"("rope_scaling":{"rope_type":"yarn","factor":4})"));
   refused(PG_UNIMPLEMENTED, "rope_scaling.type", "dynamic", with(R"("rope_scaling":{"type":"dynamic","factor":4})"));
-  refused(PG_UNIMPLEMENTED, "rope_parameters.rope_type", "longrope", with(R"("rope_parameters":{"rope_type":"longrope"})"));
+  refused(PG_UNIMPLEMENTED, "rope_parameters.rope_type", "longrope",
+          with(R"("rope_parameters":{"rope_type":"longrope"})"));
   refused(PG_UNIMPLEMENTED, "rope_parameters.full_attention", "single layers",
           with(R"("rope_parameters":{"full_attention":{"rope_theta":1}})"));
   refused(PG_UNIMPLEMENTED, "partial_rotary_factor", "other than 1", with(R"("partial_rotary_factor":0.5)"));
@@ -143,7 +145,8 @@ TEST(values_out_of_range_are_refused_by_key) {
   refused(PG_FAILED_PRECONDITION, "num_key_value_heads", "must divide", with(R"("num_key_value_heads":3)"));
   refused(PG_FAILED_PRECONDITION, "num_key_value_heads", "from 1 to 4", with(R"("num_key_value_heads":8)"));
   refused(PG_FAILED_PRECONDITION, "num_key_value_heads", "must divide",
-          architecture("MistralForCausalLM").replace(architecture("MistralForCausalLM").find("\"num_key_value_heads\":2,"), 24, ""));
+          architecture("MistralForCausalLM")
+              .replace(architecture("MistralForCausalLM").find("\"num_key_value_heads\":2,"), 24, ""));
   refused(PG_FAILED_PRECONDITION, "num_attention_heads", "must divide hidden_size", with(R"("num_attention_heads":6)"));
   refused(PG_FAILED_PRECONDITION, "head_dim", "even numbers", with(R"("head_dim":15)"));
   refused(PG_FAILED_PRECONDITION, "head_dim", "from 2 to 256", with(R"("head_dim":512)"));
@@ -151,7 +154,8 @@ TEST(values_out_of_range_are_refused_by_key) {
   refused(PG_FAILED_PRECONDITION, "tie_word_embeddings", "true or false", with(R"("tie_word_embeddings":1)"));
   refused(PG_FAILED_PRECONDITION, "rope_scaling", "must be an object", with(R"("rope_scaling":3)"));
   refused(PG_FAILED_PRECONDITION, "rope_scaling.factor", "is missing", with(R"("rope_scaling":{"type":"linear"})"));
-  refused(PG_FAILED_PRECONDITION, "rope_scaling.factor", "must be a number", with(R"("rope_scaling":{"type":"linear","factor":0})"));
+  refused(PG_FAILED_PRECONDITION, "rope_scaling.factor", "must be a number",
+          with(R"("rope_scaling":{"type":"linear","factor":0})"));
   refused(PG_FAILED_PRECONDITION, "rope_scaling.high_freq_factor", "above low_freq_factor",
           with(R"("rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4})"));
 }

@@ -55,7 +55,7 @@ TEST(fp16_rounds_to_nearest_even) {
 
 TEST(bf16_rounds_to_nearest_even) {
   CHECK_EQ(float_to_bf16(1.0f), 0x3f80);
-  CHECK_EQ(float_to_bf16(1.0f + 0x1p-8f), 0x3f80);                  // midpoint, even below
-  CHECK_EQ(float_to_bf16(1.0f + 3 * 0x1p-8f), 0x3f82);              // midpoint, even above
+  CHECK_EQ(float_to_bf16(1.0f + 0x1p-8f), 0x3f80);      // midpoint, even below
+  CHECK_EQ(float_to_bf16(1.0f + 3 * 0x1p-8f), 0x3f82);  // midpoint, even above
   CHECK_EQ(float_to_bf16(std::nextafterf(1.0f + 0x1p-8f, 2.0f)), 0x3f81);
 }

@@ -75,10 +75,10 @@ TEST(broken_texts_are_refused) {
   refused(R"("\ud800\u0041")", "surrogate");
   refused(R"("\udc00")", "surrogate");
   refused(std::string("\"\xff\""), "UTF-8");
-  refused(std::string("\"\xc0\xaf\""), "UTF-8");        // overlong
-  refused(std::string("\"\xed\xa0\x80\""), "UTF-8");    // surrogate
+  refused(std::string("\"\xc0\xaf\""), "UTF-8");          // overlong
+  refused(std::string("\"\xed\xa0\x80\""), "UTF-8");      // surrogate
   refused(std::string("\"\xf4\x90\x80\x80\""), "UTF-8");  // above U+10FFFF
-  refused(std::string("\"\xe2\x82"), "UTF-8");          // cut off
+  refused(std::string("\"\xe2\x82"), "UTF-8");            // cut off
   refused(std::string(1, '\0'), "a value expected");
 }
 

@@ -52,7 +52,8 @@ bool equal(const ModelWeights& a, const ModelWeights& b) {
     return false;
   for (size_t i = 0; i < a.layers.size(); ++i) {
     const LayerWeights &x = a.layers[i], &y = b.layers[i];
-    if (x.attention_norm != y.attention_norm || x.mlp_norm != y.mlp_norm || x.q_norm != y.q_norm || x.k_norm != y.k_norm)
+    if (x.attention_norm != y.attention_norm || x.mlp_norm != y.mlp_norm || x.q_norm != y.q_norm ||
+        x.k_norm != y.k_norm)
       return false;
     for (size_t p = 0; p < 7; ++p)
       if (!equal(x.projections[p], y.projections[p]) || x.biases[p] != y.biases[p]) return false;
@@ -173,7 +174,8 @@ TEST(the_digest_covers_source_and_options) {
 }
 
 TEST(the_cache_gives_the_same_weights) {
-  for (const QuantizeOptions& options : {kW4, QuantizeOptions{Scheme::kNf4, 64, 4}, QuantizeOptions{Scheme::kF32, 32, 32}})
+  for (const QuantizeOptions& options :
+       {kW4, QuantizeOptions{Scheme::kNf4, 64, 4}, QuantizeOptions{Scheme::kF32, 32, 32}})
     for (const char* name : {"qwen2", "qwen3", "llama-linear"}) {
       const files::TempDir dir;
       const std::string cache = dir / "a/b";
@@ -181,8 +183,8 @@ TEST(the_cache_gives_the_same_weights) {
       const LoadedModel first = load(golden_dir(name), options, cache);
       CHECK_EQ(files_in(cache).size(), 1u);
       std::map<std::string, int> phases;
-      const LoadedModel second =
-          load_model(golden_dir(name), options, cache, [&](const char* phase, uint64_t, uint64_t) { return ++phases[phase] > 0; });
+      const LoadedModel second = load_model(golden_dir(name), options, cache,
+                                            [&](const char* phase, uint64_t, uint64_t) { return ++phases[phase] > 0; });
       CHECK_EQ(phases.count("quantize"), 0u);  // read, not made anew
       CHECK(equal(plain.weights, first.weights));
       CHECK(equal(plain.weights, second.weights));
@@ -229,7 +231,7 @@ TEST(progress_adds_up_and_can_stop) {
     CHECK(last[phase].first > 0);
     CHECK_EQ(last[phase].first, last[phase].second);
   }
-  CHECK_THROWS(PG_CANCELLED, "", "stopped", load_model(golden_dir("llama2"), kW4, "", [](const char* phase, uint64_t, uint64_t) {
-                 return std::string(phase) != "quantize";
-               }));
+  CHECK_THROWS(PG_CANCELLED, "", "stopped",
+               load_model(golden_dir("llama2"), kW4, "",
+                          [](const char* phase, uint64_t, uint64_t) { return std::string(phase) != "quantize"; }));
 }

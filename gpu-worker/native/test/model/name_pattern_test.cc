@@ -61,9 +61,10 @@ TEST(patterns_that_adapters_use) {
   CHECK(match(".*\\.(q|v)_proj", kName));
   CHECK(!match(".*\\.(k|v)_proj", kName));
   CHECK(match("model\\.layers\\.(?:[0-9]|1[0-5])\\.self_attn\\.[qkvo]_proj", kName));
-  CHECK(match("(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|v_proj).*?)|"
-              "(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|v_proj)))",
-              kName));
+  CHECK(
+      match("(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|v_proj).*?)|"
+            "(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|v_proj)))",
+            kName));
   CHECK(match("(.*\\.)?(q_proj)$", kName));
   CHECK(match("(.*\\.)?(^model.layers.3.self_attn.q_proj)$", kName));
   CHECK(!match("(.*\\.)?(^layers.3.self_attn.q_proj)$", kName));

@@ -39,9 +39,9 @@ TEST(floats_of_all_three_dtypes) {
   bytes[0].assign(reinterpret_cast<const char*>(f32), 12);
   bytes[1].assign(reinterpret_cast<const char*>(f16), 6);
   bytes[2].assign(reinterpret_cast<const char*>(bf16), 6);
-  files::write_tensors(dir / "m.safetensors", {{"a", DType::kF32, {3}, bytes[0]},
-                                               {"b", DType::kF16, {1, 3}, bytes[1]},
-                                               {"c", DType::kBf16, {3, 1}, bytes[2]}});
+  files::write_tensors(
+      dir / "m.safetensors",
+      {{"a", DType::kF32, {3}, bytes[0]}, {"b", DType::kF16, {1, 3}, bytes[1]}, {"c", DType::kBf16, {3, 1}, bytes[2]}});
   const SafetensorsFile file(dir / "m.safetensors");
   for (const char* name : {"a", "b", "c"}) {
     float out[2] = {};
@@ -89,15 +89,16 @@ TEST(broken_files_are_refused_by_name) {
   refused(PG_DATA_LOSS, "w", "truncated", file("[0,24]", "[1,25]"));
   refused(PG_DATA_LOSS, "w", "truncated", files::safetensors_bytes(header_with(), std::string(23, '\0')));
   refused(PG_DATA_LOSS, "m.safetensors", "tensors end at", files::safetensors_bytes(header_with(), data + "x"));
-  refused(PG_DATA_LOSS, "m.safetensors", "not a string",
-          files::safetensors_bytes(R"({"__metadata__":{"a":1}})", ""));
+  refused(PG_DATA_LOSS, "m.safetensors", "not a string", files::safetensors_bytes(R"({"__metadata__":{"a":1}})", ""));
   refused(PG_DATA_LOSS, "m.safetensors", "bytes",
-          files::safetensors_bytes("{\"" + std::string(600, 'n') + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", ""));
+          files::safetensors_bytes(
+              "{\"" + std::string(600, 'n') + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", ""));
 }
 
 TEST(overlaps_and_gaps_are_refused) {
   const auto header = [](const char* second) {
-    return std::string(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":)") +
+    return std::string(
+               R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":)") +
            second + "}}";
   };
   CHECK_EQ(parse_safetensors_header(header("[4,8]"), 8, "x").tensors.size(), 2u);
@@ -124,8 +125,8 @@ TEST(folders_and_missing_files) {
 TEST(shard_names_stay_in_their_folder) {
   const auto index = [](const std::string& file) { return R"({"weight_map":{"w":")" + file + "\"}}"; };
   CHECK_EQ(parse_shard_index(index("a.safetensors")).files.size(), 1u);
-  for (const char* name : {"../a.safetensors", "/etc/a.safetensors", "x/a.safetensors", "..\\\\a.safetensors", "a.bin", "",
-                           ".safetensors", "a\\u0000.safetensors"})
+  for (const char* name : {"../a.safetensors", "/etc/a.safetensors", "x/a.safetensors", "..\\\\a.safetensors", "a.bin",
+                           "", ".safetensors", "a\\u0000.safetensors"})
     CHECK_THROWS(PG_FAILED_PRECONDITION, "weight_map", "plain name", parse_shard_index(index(name)));
   CHECK_THROWS(PG_DATA_LOSS, "weight_map", "missing", parse_shard_index("{}"));
   CHECK_THROWS(PG_DATA_LOSS, "weight_map", "empty", parse_shard_index(R"({"weight_map":{}})"));

@@ -15,8 +15,9 @@ namespace fs = std::filesystem;
 
 TempDir::TempDir() {
   static std::atomic<int> counter{0};
-  path_ = (fs::temp_directory_path() / ("polygraft-test-" + std::to_string(::getpid()) + "-" + std::to_string(counter++)))
-              .string();
+  path_ =
+      (fs::temp_directory_path() / ("polygraft-test-" + std::to_string(::getpid()) + "-" + std::to_string(counter++)))
+          .string();
   fs::create_directories(path_);
 }
 

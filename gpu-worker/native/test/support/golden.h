@@ -17,8 +17,8 @@ struct Expected {
 
 struct GoldenModel {
   std::string name;
-  std::string dir;                                      // a Hugging Face checkpoint
-  std::vector<std::string> adapters;                    // sorted
+  std::string dir;                                        // a Hugging Face checkpoint
+  std::vector<std::string> adapters;                      // sorted
   std::map<std::string, std::vector<Expected>> expected;  // by adapter; "base" for none
 
   std::string adapter_dir(const std::string& adapter) const { return dir + "/adapters/" + adapter; }
