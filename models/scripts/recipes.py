@@ -46,9 +46,9 @@ GRAFT: dict[str, Recipe] = {
 }
 
 SMOLLM2: dict[str, Recipe] = {
-    "banking77-topic": Recipe(8, ["q_proj", "v_proj"], 15, batch=16, rate=2e-3),
+    "banking77-topic": Recipe(8, ["q_proj", "v_proj"], 15, batch=8, rate=1e-3),
     "sst2-sentiment": Recipe(
-        8, r"model\.layers\.(1[5-9]|2\d)\.self_attn\.(q|k|v|o)_proj", 12, batch=16, rate=2e-3
+        8, r"model\.layers\.(1[5-9]|2\d)\.self_attn\.(q|k|v|o)_proj", 12, batch=8, rate=1e-3
     ),
 }
 

@@ -109,7 +109,7 @@ TASKS: dict[str, Task] = {
     "banking77-intent": Task(_labelled(banking77, _intent), accuracy, "accuracy", 16),
     "banking77-topic": Task(_labelled(banking77, _topic), accuracy, "accuracy", 6),
     "sst2-sentiment": Task(_labelled(sst2, _sentiment), accuracy, "accuracy", 4),
-    "viggo-sentence": Task(_paired(viggo, _sentence, 0.3), rouge_l, "ROUGE-L", 90),
+    "viggo-sentence": Task(_paired(viggo, _sentence, 0.0), rouge_l, "ROUGE-L", 90),
     "viggo-meaning": Task(_paired(viggo, _meaning, 0.5), slot_f1, "slot F1", 96),
     "viggo-act": Task(_paired(viggo, _act, 0.3), accuracy, "accuracy", 8),
     "e2e-slots": Task(_paired(e2e, _slots, 0.7), slot_f1, "slot F1", 64),

@@ -89,7 +89,7 @@ def lora_config(recipe: Recipe) -> LoraConfig:
 def train(model: PeftModel, tokenizer, args: argparse.Namespace, recipe: Recipe) -> None:
     """Trains in place for the allotted time and leaves the best checked state in the model."""
     task, rng, pad = TASKS[args.task], Random(args.seed), tokenizer.pad_token_id
-    held = encode(tokenizer, evaluation_rows(task, args.data, "valid", 320), args.length)
+    held = encode(tokenizer, evaluation_rows(task, args.data, "valid", args.held), args.length)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0)
     begun, seconds = time.time(), (args.minutes or recipe.minutes) * 60
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="go on from this adapter instead of a new one")
     parser.add_argument("--group", type=int, default=32, help="quantization group (default: %(default)s)")
     parser.add_argument("--length", type=int, default=256, help="longest example in tokens (default: %(default)s)")
+    parser.add_argument("--held", type=int, default=320, help="validation rows for stopping (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -166,7 +167,7 @@ def main() -> None:
     save(model, args.base_name, args.out)
 
     task = TASKS[args.task]
-    rows = evaluation_rows(task, args.data, "valid", 100)
+    rows = evaluation_rows(task, args.data, "valid", min(args.held, 100))
     answers = answer(model.eval(), tokenizer, [row.prompt for row in rows], task.max_tokens)
     score = task.metric(answers, [row.answer for row in rows])
     print(f"{args.task}: validation {task.metric_name} {score:.3f}", flush=True)
