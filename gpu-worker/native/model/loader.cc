@@ -19,7 +19,7 @@ namespace {
 
 // Part of every digest: a new name when the same source would give other weights.
 constexpr const char* kWeightsVersion = "polygraft-weights-1";
-constexpr uint64_t kChunkFloats = 256u << 10;  // that a thread holds in full precision
+constexpr uint64_t kPieceFloats = 256u << 10;  // that a thread holds in full precision
 
 void check_options(const QuantizeOptions& options) {
   if (options.scheme == Scheme::kW8)
@@ -100,42 +100,57 @@ void check_values(std::span<const float> values, const std::string& name, bool q
                     ", which cannot be quantized; serve the model unquantized");
 }
 
-void load_vector(const CheckpointTensor& tensor, const NamedWeight& weight) {
-  tensor.read_floats(0, *weight.vector);
-  check_values(*weight.vector, weight.name, false);
+// Consecutive rows of a matrix, or a whole vector: what one thread reads and quantizes at a time.
+struct Piece {
+  const NamedWeight* weight = nullptr;
+  const CheckpointTensor* tensor = nullptr;
+  uint32_t first = 0, count = 0;
+
+  uint64_t columns() const { return weight->shape.size() == 2 ? weight->shape[1] : 1; }
+  uint64_t source_bytes() const { return count * columns() * dtype_bytes(tensor->info->dtype); }
+};
+
+std::vector<Piece> cut(const Checkpoint& checkpoint, const std::vector<NamedWeight>& list) {
+  std::vector<Piece> pieces;
+  for (const NamedWeight& weight : list) {
+    Piece piece{&weight, checkpoint.find(weight.name), 0, 0};
+    const auto rows = static_cast<uint32_t>(weight.shape[0]);
+    const auto most = static_cast<uint32_t>(std::max<uint64_t>(1, kPieceFloats / piece.columns()));
+    for (uint32_t first = 0; first < rows; first += piece.count) {
+      piece.first = first;
+      piece.count = weight.vector != nullptr ? rows : std::min(most, rows - first);
+      pieces.push_back(piece);
+    }
+  }
+  return pieces;
 }
 
-void load_matrix(const CheckpointTensor& tensor, const NamedWeight& weight, Progress& meter) {
-  WeightMatrix& m = *weight.matrix;
-  const uint64_t grain = std::max<uint64_t>(1, kChunkFloats / m.k);
-  parallel_for(m.n, grain, [&](uint64_t first, uint64_t last) {
-    std::vector<float> rows((last - first) * m.k);
-    tensor.read_floats(first * m.k, rows);
-    check_values(rows, weight.name, m.scheme != Scheme::kF32);
-    quantize_rows(rows.data(), static_cast<uint32_t>(first), static_cast<uint32_t>(last - first), m);
-    meter.add(rows.size() * dtype_bytes(tensor.info->dtype));
-  });
+void load_piece(const Piece& piece) {
+  const NamedWeight& weight = *piece.weight;
+  if (weight.vector != nullptr) {
+    piece.tensor->read_floats(0, *weight.vector);
+    check_values(*weight.vector, weight.name, false);
+    return;
+  }
+  std::vector<float> rows(piece.count * piece.columns());
+  piece.tensor->read_floats(piece.first * piece.columns(), rows);
+  check_values(rows, weight.name, weight.matrix->scheme != Scheme::kF32);
+  quantize_rows(rows.data(), piece.first, piece.count, *weight.matrix);
 }
 
 ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
                                  const QuantizeOptions& options, const LoadProgress& progress) {
   ModelWeights weights = allocate_weights(config, options);
   const std::vector<NamedWeight> list = named_weights(config, weights);
+  const std::vector<Piece> pieces = cut(checkpoint, list);
   uint64_t total = 0;
-  for (const NamedWeight& weight : list) {
-    const TensorInfo& info = *checkpoint.find(weight.name)->info;
-    total += info.end - info.begin;
-  }
+  for (const Piece& piece : pieces) total += piece.source_bytes();
   Progress meter(progress, "quantize", total);
-  for (const NamedWeight& weight : list) {
-    const CheckpointTensor& tensor = *checkpoint.find(weight.name);
-    if (weight.vector != nullptr) {
-      load_vector(tensor, weight);
-      meter.add(tensor.info->end - tensor.info->begin);
-    } else {
-      load_matrix(tensor, weight, meter);
-    }
-  }
+  // All tensors in one go: threads that wait for each other at every tensor lose much on a busy machine.
+  parallel_for(pieces.size(), 1, [&](uint64_t i, uint64_t) {
+    load_piece(pieces[i]);
+    meter.add(pieces[i].source_bytes());
+  });
   meter.finish();
   return weights;
 }

@@ -26,7 +26,8 @@ struct LoadedModel {
 };
 
 // Reads DIR (single or sharded safetensors; bf16, fp16 or fp32), quantizes, and keeps the result in `cache_dir` if that is
-// not empty. A later call with the same source and options reads the cache. One tensor is in full precision at a time.
+// not empty. A later call with the same source and options reads the cache. A thread holds 1 MiB in full precision at a
+// time, so memory is that of the quantized model.
 LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
                        const LoadProgress& progress);
 
