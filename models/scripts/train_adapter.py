@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Iterator
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--base-name", default="polygraft/graft-5m", help="name written into adapter_config.json")
     parser.add_argument("--out", type=Path, required=True, help="folder for the adapter")
     parser.add_argument("--minutes", type=float, help="training time (default: the recipe's)")
+    parser.add_argument("--rate", type=float, help="peak learning rate (default: the recipe's)")
     parser.add_argument("--start", type=Path, help="go on from this adapter instead of a new one")
     parser.add_argument("--group", type=int, default=32, help="quantization group (default: %(default)s)")
     parser.add_argument("--length", type=int, default=256, help="longest example in tokens (default: %(default)s)")
@@ -158,6 +159,8 @@ def main() -> None:
     if args.task not in RECIPES[args.recipes]:
         parser.error(f"no recipe for {args.task}; there is one for {', '.join(RECIPES[args.recipes])}")
     recipe = RECIPES[args.recipes][args.task]
+    if args.rate:
+        recipe = replace(recipe, rate=args.rate)
     base, tokenizer = load_base(args.base, args.group)
     if args.start:
         model = PeftModel.from_pretrained(base, args.start, is_trainable=True, autocast_adapter_dtype=True)
