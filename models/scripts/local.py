@@ -17,6 +17,11 @@ def load_base(folder: Path, group: int) -> tuple[PreTrainedModel, PreTrainedToke
     return model.requires_grad_(False).eval(), AutoTokenizer.from_pretrained(folder)
 
 
+def as_chat(tokenizer: PreTrainedTokenizerBase, prompt: str) -> str:
+    """A prompt as a user's message in the chat template, up to where the reply begins."""
+    return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+
+
 @torch.no_grad()
 def answer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: list[str], max_tokens: int, batch: int = 50

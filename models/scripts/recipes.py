@@ -12,13 +12,15 @@ ALL = [*ATTENTION, *FEED_FORWARD]
 
 @dataclass(frozen=True)
 class Recipe:
-    """LoRA settings (alpha is twice the rank unless `extra` says otherwise), minutes of training on one core, sequences a step, peak rate."""
+    """LoRA settings (alpha is twice the rank unless `extra` says otherwise), minutes of training on one core, sequences a
+    step, peak rate, and whether prompts are given as a user's message in the base's chat template."""
 
     rank: int
     targets: list[str] | str
     minutes: float
     batch: int = 16
     rate: float = 3e-3
+    chat: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -46,10 +48,11 @@ GRAFT: dict[str, Recipe] = {
 }
 
 SMOLLM2: dict[str, Recipe] = {
-    "banking77-topic": Recipe(8, ["q_proj", "v_proj"], 15, batch=8, rate=1e-3),
+    "banking77-topic": Recipe(8, ["q_proj", "v_proj"], 15, batch=8, rate=1e-3, chat=True),
     "sst2-sentiment": Recipe(
         8, r"model\.layers\.(1[5-9]|2\d)\.self_attn\.(q|k|v|o)_proj", 12, batch=8, rate=1e-3
     ),
+    "viggo-sentence": Recipe(16, ALL, 25, batch=8, rate=1e-3),
 }
 
 RECIPES = {"graft-5m": GRAFT, "smollm2": SMOLLM2}

@@ -19,7 +19,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from torch import Tensor
 from torch.nn import functional as F
 
-from local import answer, load_base
+from local import answer, as_chat, load_base
 from recipes import RECIPES, Recipe
 from tasks import TASKS, Example, evaluation_rows
 
@@ -35,8 +35,10 @@ class Coded:
     prompt: int
 
 
-def encode(tokenizer, examples: list[Example], length: int) -> list[Coded]:
-    """Examples as ids; those longer than `length` tokens are left out."""
+def encode(tokenizer, examples: list[Example], length: int, chat: bool) -> list[Coded]:
+    """Examples as ids; those longer than `length` tokens are left out. `chat`: as a user's message and the reply to it."""
+    if chat:
+        examples = [Example(as_chat(tokenizer, example.prompt), example.answer.strip()) for example in examples]
     prompts = tokenizer([example.prompt for example in examples])["input_ids"]
     answers = tokenizer([example.answer for example in examples], add_special_tokens=False)["input_ids"]
     coded = [Coded([*p, *a, tokenizer.eos_token_id], len(p)) for p, a in zip(prompts, answers)]
@@ -62,20 +64,22 @@ def batches(rows: list[Coded], size: int, pad: int, rng: Random) -> Iterator[tup
     return (collate(group, pad) for group in groups)
 
 
-def answer_loss(model: PeftModel, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss over the answer's tokens; the head is applied to those positions only."""
+def answer_loss(model: PeftModel, inputs: Tensor, labels: Tensor, bf16: bool) -> Tensor:
+    """Mean loss over the answer's tokens; the head is applied to those positions only. `bf16`: matrix products in bf16."""
     llama = model.get_base_model()
-    hidden = llama.model(input_ids=inputs, use_cache=False).last_hidden_state
     wanted = labels != IGNORED
-    return F.cross_entropy(llama.lm_head(hidden[wanted]), labels[wanted])
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        hidden = llama.model(input_ids=inputs, use_cache=False).last_hidden_state
+        logits = llama.lm_head(hidden[wanted])
+    return F.cross_entropy(logits.float(), labels[wanted])
 
 
 @torch.no_grad()
-def validation_loss(model: PeftModel, rows: list[Coded], pad: int) -> float:
+def validation_loss(model: PeftModel, rows: list[Coded], pad: int, bf16: bool) -> float:
     """Mean of the batch losses over validation rows."""
     model.eval()
     ordered = sorted(rows, key=lambda row: len(row.ids))
-    losses = [answer_loss(model, *collate(ordered[i : i + 32], pad)).item() for i in range(0, len(ordered), 32)]
+    losses = [answer_loss(model, *collate(ordered[i : i + 32], pad), bf16).item() for i in range(0, len(ordered), 32)]
     model.train()
     return sum(losses) / len(losses)
 
@@ -89,19 +93,19 @@ def lora_config(recipe: Recipe) -> LoraConfig:
 def train(model: PeftModel, tokenizer, args: argparse.Namespace, recipe: Recipe) -> None:
     """Trains in place for the allotted time and leaves the best checked state in the model."""
     task, rng, pad = TASKS[args.task], Random(args.seed), tokenizer.pad_token_id
-    held = encode(tokenizer, evaluation_rows(task, args.data, "valid", args.held), args.length)
+    held = encode(tokenizer, evaluation_rows(task, args.data, "valid", args.held), args.length, recipe.chat)
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0)
     begun, seconds = time.time(), (args.minutes or recipe.minutes) * 60
     step = epoch = seen = 0
     checks, best, kept, total = list(CHECKS), float("inf"), {}, 0.0
     while checks:
-        rows = encode(tokenizer, task.examples(args.data, "train", rng), args.length)
+        rows = encode(tokenizer, task.examples(args.data, "train", rng), args.length, recipe.chat)
         for inputs, labels in batches(rows, recipe.batch, pad, rng):
             progress = (time.time() - begun) / seconds
             if progress >= checks[0]:
                 checks = [check for check in checks if check > progress]
-                loss = validation_loss(model, held, pad)
+                loss = validation_loss(model, held, pad, args.bf16)
                 print(f"{args.task}: at {progress:.2f} validation loss {loss:.4f}", flush=True)
                 if loss < best:
                     best, kept = loss, {k: v.clone() for k, v in get_peft_model_state_dict(model).items()}
@@ -109,7 +113,7 @@ def train(model: PeftModel, tokenizer, args: argparse.Namespace, recipe: Recipe)
                     break
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * min(1.0, (step + 1) / 20) * max(0.0, 1 - progress)
-            loss = answer_loss(model, inputs, labels)
+            loss = answer_loss(model, inputs, labels, args.bf16)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
@@ -150,6 +154,7 @@ def main() -> None:
     parser.add_argument("--group", type=int, default=32, help="quantization group (default: %(default)s)")
     parser.add_argument("--length", type=int, default=256, help="longest example in tokens (default: %(default)s)")
     parser.add_argument("--held", type=int, default=320, help="validation rows for stopping (default: %(default)s)")
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bf16: faster where the CPU has them, on larger models")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -171,7 +176,8 @@ def main() -> None:
 
     task = TASKS[args.task]
     rows = evaluation_rows(task, args.data, "valid", min(args.held, 100))
-    answers = answer(model.eval(), tokenizer, [row.prompt for row in rows], task.max_tokens)
+    prompts = [as_chat(tokenizer, row.prompt) if recipe.chat else row.prompt for row in rows]
+    answers = answer(model.eval(), tokenizer, prompts, task.max_tokens)
     score = task.metric(answers, [row.answer for row in rows])
     print(f"{args.task}: validation {task.metric_name} {score:.3f}", flush=True)
     for row, said in list(zip(rows, answers))[:3]:
