@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from recipes import RECIPES
 from tasks import TASKS, Task, evaluation_rows, most_frequent
 
-Answers = Callable[[list[str], str | None, int], list[str]]
+Answers = Callable[[list[str], str | None, int, bool], list[str]]
 
 
 def local_answers(base: Path, adapters: Path, group: int, threads: int) -> Answers:
@@ -23,12 +24,14 @@ def local_answers(base: Path, adapters: Path, group: int, threads: int) -> Answe
     import torch
     from peft import PeftModel
 
-    from local import answer, load_base
+    from local import answer, as_chat, load_base
 
     torch.set_num_threads(threads)
 
-    def answers(prompts: list[str], adapter: str | None, max_tokens: int) -> list[str]:
+    def answers(prompts: list[str], adapter: str | None, max_tokens: int, chat: bool) -> list[str]:
         model, tokenizer = load_base(base, group)
+        if chat:
+            prompts = [as_chat(tokenizer, prompt) for prompt in prompts]
         if adapter is not None:
             model = PeftModel.from_pretrained(model, adapters / adapter).eval()
         return answer(model, tokenizer, prompts, max_tokens)
@@ -41,8 +44,9 @@ def evaluate(name: str, task: Task, args: argparse.Namespace, answers: Answers) 
     rows = evaluation_rows(task, args.data, "test", args.rows)
     prompts, references = [row.prompt for row in rows], [row.answer for row in rows]
     begun = time.time()
-    base = answers(prompts, None, task.max_tokens)
-    grafted = answers(prompts, name, task.max_tokens)
+    chat = RECIPES[args.recipes][name].chat
+    base = answers(prompts, None, task.max_tokens, chat)
+    grafted = answers(prompts, name, task.max_tokens, chat)
     constant = [most_frequent(references)] * len(references)
     return {
         "task": name,
@@ -73,6 +77,7 @@ def main() -> None:
     source.add_argument("--router", help="HOST:PORT of a running router or worker")
     source.add_argument("--base", type=Path, help="Hugging Face folder of the base, to answer with PyTorch instead")
     models = Path(__file__).resolve().parent.parent
+    parser.add_argument("--recipes", choices=sorted(RECIPES), default="graft-5m", help="which base it is (default: %(default)s)")
     parser.add_argument("--adapters", type=Path, default=models / "adapters", help="folder of the adapters")
     parser.add_argument("--proto", type=Path, default=models.parent / "proto", help="folder of the contract")
     parser.add_argument("--rows", type=int, default=500, help="test rows a task (default: %(default)s)")

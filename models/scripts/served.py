@@ -35,13 +35,17 @@ class Served:
         self.stub = stubs.InferenceServiceStub(grpc.insecure_channel(address))
         self.streams = streams
 
-    def answers(self, prompts: list[str], adapter: str | None, max_tokens: int) -> list[str]:
-        """One greedy answer for each prompt, in order."""
+    def answers(self, prompts: list[str], adapter: str | None, max_tokens: int, chat: bool) -> list[str]:
+        """One greedy answer for each prompt, in order. `chat`: prompts are a user's message."""
         with ThreadPoolExecutor(self.streams) as pool:
-            return list(pool.map(lambda prompt: self._answer(prompt, adapter, max_tokens), prompts))
+            return list(pool.map(lambda prompt: self._answer(prompt, adapter, max_tokens, chat), prompts))
 
-    def _answer(self, prompt: str, adapter: str | None, max_tokens: int) -> str:
-        request = self.messages.GenerateRequest(text=prompt)
+    def _answer(self, prompt: str, adapter: str | None, max_tokens: int, chat: bool) -> str:
+        request = self.messages.GenerateRequest()
+        if chat:
+            request.chat.messages.add(role="user", content=prompt)
+        else:
+            request.text = prompt
         request.sampling.temperature = 0
         request.stopping.max_tokens = max_tokens
         if adapter is not None:

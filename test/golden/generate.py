@@ -2,6 +2,9 @@
 
     pip install -r requirements.txt && python generate.py --out .
 
+With `--checkpoint` it does the same for a real model and its trained adapters, on the prompts of a demo-prompts.json:
+`PG_GOLDEN=DIR golden_engine_test f32_engine` then holds the engine to it. Such folders are too big to commit.
+
 Each folder holds a checkpoint as `save_pretrained` writes it, PEFT adapters below `adapters/`, and
 
 * `expected.json`: prompts (token ids) and, for the base and each adapter, the tokens of greedy decoding;
@@ -24,6 +27,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     LlamaConfig,
     MistralConfig,
     PreTrainedModel,
@@ -290,13 +294,60 @@ def generate(case: Case, seed: int, out: Path) -> None:
     base.to(DTYPES[case.dtype]).save_pretrained(folder, max_shard_size=case.max_shard_size)
 
 
+def real_prompts(file: Path, checkpoint: Path) -> list[list[int]]:
+    """Token ids of the first two prompts of each entry; a list of messages goes through the chat template."""
+    tokenizer, prompts = AutoTokenizer.from_pretrained(checkpoint), []
+    for entry in json.loads(file.read_text()):
+        for prompt in entry["prompts"][:2]:
+            if not isinstance(prompt, str):
+                prompt = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+            prompts.append(tokenizer(prompt)["input_ids"])
+    return prompts
+
+
+def generate_real(checkpoint: Path, adapters: Path, prompts_file: Path, out: Path) -> None:
+    """Writes the golden folder of a real model: links to its files, and the expected values. Greedy tokens end before a near tie."""
+    folder = out / checkpoint.name
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "adapters").mkdir(parents=True)
+    for file in checkpoint.iterdir():
+        (folder / file.name).symlink_to(file.resolve())
+    names = sorted(path.name for path in adapters.iterdir() if (path / "adapter_config.json").exists())
+    prompts, results, tensors = real_prompts(prompts_file, checkpoint), {}, {}
+    for name in ["base", *names]:
+        model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
+        if name != "base":
+            (folder / "adapters" / name).symlink_to((adapters / name).resolve())
+            model = PeftModel.from_pretrained(model, adapters / name).eval()
+        results[name] = []
+        for index, prompt in enumerate(prompts):
+            tokens: list[int] = []
+            while len(tokens) < GREEDY_TOKENS:
+                best = logits(model, prompt + tokens)[-1].topk(2)
+                if float(best.values[0] - best.values[1]) < SMALLEST_GAP:
+                    break
+                tokens.append(int(best.indices[0]))
+            results[name].append(tokens)
+            tensors[f"{name}/{index}"] = logits(model, prompt).contiguous()
+        print(checkpoint.name, name, "done", flush=True)
+    save_file(tensors, folder / "expected.safetensors")
+    (folder / "expected.json").write_text(json.dumps({"prompts": prompts, "greedy": results}) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the model folders go")
     parser.add_argument("--only", help="make this model only")
+    parser.add_argument("--checkpoint", type=Path, help="a real model's folder instead of the tiny random ones")
+    parser.add_argument("--adapters", type=Path, help="with --checkpoint: the folder of its adapters")
+    parser.add_argument("--prompts", type=Path, help="with --checkpoint: a demo-prompts.json")
     arguments = parser.parse_args()
+    if (arguments.checkpoint is None) != (arguments.adapters is None) or (arguments.checkpoint is None) != (arguments.prompts is None):
+        parser.error("--checkpoint, --adapters and --prompts go together")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+    if arguments.checkpoint:
+        return generate_real(arguments.checkpoint, arguments.adapters, arguments.prompts, arguments.out)
     for index, case in enumerate(cases()):
         if arguments.only in (None, case.name):
             generate(case, 1000 + index, arguments.out)

@@ -1,6 +1,7 @@
 #include "test/support/golden.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "model/error.h"
@@ -26,10 +27,16 @@ std::vector<uint32_t> tokens_of(const Json& json) {
   return tokens;
 }
 
+// The repository's, or those of the folder that PG_GOLDEN names: see test/golden/generate.py --checkpoint.
+std::string golden_dir() {
+  const char* other = std::getenv("PG_GOLDEN");
+  return other != nullptr ? other : PG_GOLDEN_DIR;
+}
+
 GoldenModel read_golden(const std::string& name) {
   GoldenModel golden;
   golden.name = name;
-  golden.dir = std::string(PG_GOLDEN_DIR) + "/" + name;
+  golden.dir = golden_dir() + "/" + name;
   golden.adapters = folders_in(golden.dir + "/adapters");
   const Json json = parse_json(read_text_file(golden.dir + "/expected.json", 1 << 20), "expected.json");
   const SafetensorsFile file(golden.dir + "/expected.safetensors");
@@ -55,8 +62,8 @@ GoldenModel read_golden(const std::string& name) {
 const std::vector<GoldenModel>& models() {
   static const std::vector<GoldenModel> all = [] {
     std::vector<GoldenModel> found;
-    for (const std::string& name : folders_in(PG_GOLDEN_DIR))
-      if (file_exists(std::string(PG_GOLDEN_DIR) + "/" + name + "/expected.json")) found.push_back(read_golden(name));
+    for (const std::string& name : folders_in(golden_dir()))
+      if (file_exists(golden_dir() + "/" + name + "/expected.json")) found.push_back(read_golden(name));
     return found;
   }();
   return all;
