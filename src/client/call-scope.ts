@@ -1,4 +1,5 @@
 import { PolygraftError } from "./error.js";
+import { onAbort } from "./on-abort.js";
 
 /** What can end a call early. */
 export interface CallScopeOptions {
@@ -15,14 +16,16 @@ export class CallScope {
   readonly deadline: number;
   readonly #controller = new AbortController();
   readonly #options: CallScopeOptions;
-  readonly #onAbort = (): void => this.cancel(cancelled("the caller's signal was aborted", this.#options.signal?.reason));
+  readonly #stopListening: () => void;
 
   constructor(options: CallScopeOptions) {
     this.#options = options;
     this.deadline = options.timeoutMs > 0 ? Date.now() + options.timeoutMs : Infinity;
     options.running.add(this);
-    if (options.signal?.aborted === true) this.#onAbort();
-    else options.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    const { signal } = options;
+    const abort = (): void => this.cancel(cancelled("the caller's signal was aborted", signal?.reason));
+    this.#stopListening = signal === undefined ? () => {} : onAbort(signal, abort);
+    if (signal?.aborted === true) abort();
   }
 
   get signal(): AbortSignal {
@@ -36,7 +39,7 @@ export class CallScope {
 
   /** Forgets the call. To be called once, however it ended. */
   end(): void {
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#stopListening();
     this.#options.running.delete(this);
   }
 }
