@@ -29,7 +29,8 @@ void quantize_row(const float* x, uint32_t k, uint32_t blocks, uint32_t group, i
       sum = add(sum, code);
     }
     scales[g] = amax / 127.0f;
-    sums[g] = static_cast<float>(reduce_add(sum));
+    // Codes beside a NaN or an infinity mean nothing, but the scale carries it to the result.
+    sums[g] = amax <= __FLT_MAX__ ? static_cast<float>(reduce_add(sum)) : 0.0f;
   }
 }
 

@@ -80,7 +80,14 @@ PG_INLINE i32x16 shift_left(i32x16 v, int n) { return {_mm512_sll_epi32(v.v, _mm
 PG_INLINE i32x16 shift_right(i32x16 v, int n) { return {_mm512_srl_epi32(v.v, _mm_cvtsi32_si128(n))}; }
 PG_INLINE i32x16 shift_right_signed(i32x16 v, int n) { return {_mm512_sra_epi32(v.v, _mm_cvtsi32_si128(n))}; }
 PG_INLINE f32x16 to_f32(i32x16 v) { return {_mm512_cvtepi32_ps(v.v)}; }
-PG_INLINE int32_t reduce_add(i32x16 v) { return _mm512_reduce_add_epi32(v.v); }
+// Not _mm512_reduce_add_epi32: GCC's adds signed vectors, whose overflow (the codes of a row with a NaN) is undefined.
+PG_INLINE int32_t reduce_add(i32x16 v) {
+  const __m256i high = _mm256_castps_si256(high_half(_mm512_castsi512_ps(v.v)));
+  const __m256i by8 = _mm256_add_epi32(_mm512_castsi512_si256(v.v), high);
+  const __m128i by4 = _mm_add_epi32(_mm256_castsi256_si128(by8), _mm256_extracti128_si256(by8, 1));
+  const __m128i by2 = _mm_add_epi32(by4, _mm_shuffle_epi32(by4, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(by2, _mm_shuffle_epi32(by2, 0xb1)));
+}
 PG_INLINE int32_t reduce_max(i32x16 v) { return _mm512_reduce_max_epi32(v.v); }
 PG_INLINE void store_low_bytes(int8_t* p, i32x16 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
