@@ -16,12 +16,14 @@ export interface PlacementWorker {
   readonly freeRankUnits?: number;
 }
 
-/** Workers in the order of their names, with their hashes. Immutable. */
+/** Workers in the order of their names, with their hashes and weights. Immutable. */
 export interface PlacementFleet {
   readonly workers: readonly PlacementWorker[];
   /** Hash lanes of the names, by position in `workers`. */
   readonly hashHi: Uint32Array;
   readonly hashLo: Uint32Array;
+  /** Weights, likewise. */
+  readonly weights: Float64Array;
   /** In-flight tokens of all workers that do not drain. */
   readonly totalTokens: number;
   /** Weight of all workers that do not drain. */
@@ -38,6 +40,7 @@ export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet
   const sorted = [...workers].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   const hashHi = new Uint32Array(sorted.length);
   const hashLo = new Uint32Array(sorted.length);
+  const weights = new Float64Array(sorted.length);
   let totalTokens = 0;
   let totalWeight = 0;
   for (const [index, worker] of sorted.entries()) {
@@ -49,9 +52,10 @@ export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet
     const hash = hash64(worker.name);
     hashHi[index] = hash.hi;
     hashLo[index] = hash.lo;
+    weights[index] = weight;
     if (worker.draining === true) continue;
     totalTokens += worker.inFlightTokens ?? 0;
     totalWeight += weight;
   }
-  return { workers: sorted, hashHi, hashLo, totalTokens, totalWeight };
+  return { workers: sorted, hashHi, hashLo, weights, totalTokens, totalWeight };
 }

@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { hash64 } from "./hash.js";
+import { avalanche, hash64 } from "./hash.js";
 
 // Other languages must reproduce these.
 test("test vectors", () => {
@@ -27,4 +28,20 @@ test("test vectors", () => {
       },
     ]
   `);
+});
+
+test("a text that is ASCII only at its start is hashed by its UTF-8 bytes", () => {
+  const encoder = new TextEncoder();
+  const unit = fc.constantFrom("a", "~", "\u007f", "\u0080", "é", "😀", "\ud800", "\udc00");
+  fc.assert(
+    fc.property(fc.string({ unit }), (text) => {
+      let hi = 0x811c9dc5;
+      let lo = 0x050c5d1f;
+      for (const byte of encoder.encode(text)) {
+        hi = Math.imul(hi ^ byte, 0x01000193);
+        lo = Math.imul(lo ^ byte, 0x01000193);
+      }
+      expect(hash64(text)).toEqual({ hi: avalanche(hi), lo: avalanche(lo) });
+    }),
+  );
 });

@@ -1,7 +1,9 @@
 /** The placement decision. */
 
-import type { PlacementFleet } from "./fleet.js";
-import { hash64 } from "./hash.js";
+import { Best } from "./best.js";
+import { Bounds } from "./bounds.js";
+import type { PlacementFleet, PlacementWorker } from "./fleet.js";
+import { gapBelowOne, hash64 } from "./hash.js";
 import { score } from "./rendezvous.js";
 
 /** What is to be placed. */
@@ -45,9 +47,6 @@ export interface Placement {
   readonly reason: PlacementReason;
 }
 
-export const DEFAULT_EPSILON = 0.25;
-export const DEFAULT_FLOOR_TOKENS = 4096;
-
 /**
  * Chooses the worker for a request. The same inputs give the same answer on every router.
  *
@@ -64,81 +63,67 @@ export function place(
   return request.key === undefined ? placeAnywhere(fleet, request) : placeByKey(fleet, request.key, request, policy);
 }
 
-/** Best by score in one class of workers. */
-interface Best {
-  index: number;
-  score: number;
-}
-
-const nobody = (): Best => ({ index: -1, score: Number.NEGATIVE_INFINITY });
-
 function placeByKey(
   fleet: PlacementFleet,
   key: string,
   request: PlacementRequest,
   policy: PlacementPolicy,
 ): Placement | undefined {
+  const { workers, weights, hashHi } = fleet;
   const hash = hash64(key);
-  const floor = policy.floorTokens ?? DEFAULT_FLOOR_TOKENS;
-  const capPerWeight = ((1 + (policy.epsilon ?? DEFAULT_EPSILON)) * fleet.totalTokens) / fleet.totalWeight;
-  const first = nobody();
-  const within = nobody();
-  const alive = nobody();
-  const draining = nobody();
-  for (let index = 0; index < fleet.workers.length; index++) {
-    const worker = fleet.workers[index]!;
+  const bounds = new Bounds(fleet, request, policy);
+  const first = new Best();
+  const within = new Best();
+  const alive = new Best();
+  const draining = new Best();
+  for (let index = 0; index < workers.length; index++) {
+    const weight = weights[index]!;
+    const gap = gapBelowOne(hash, hashHi[index]!);
+    // Behind the best that passes the bounds no other class matters, so nothing of this worker is read.
+    if (within.beats(weight, gap)) continue;
+    const worker = workers[index]!;
+    const chosen = isExcluded(worker, request)
+      ? first
+      : worker.draining === true
+        ? draining
+        : bounds.admit(worker, weight)
+          ? within
+          : alive;
+    if (chosen.beats(weight, gap) && first.beats(weight, gap)) continue;
     const value = score(fleet, index, hash);
-    raise(first, index, value);
-    if (request.excluded?.has(worker.name) === true) continue;
-    if (worker.draining === true) {
-      raise(draining, index, value);
-      continue;
-    }
-    raise(alive, index, value);
-    const load = worker.inFlightTokens ?? 0;
-    const loadFits = load < floor || load < capPerWeight * (worker.weight ?? 1);
-    const slotFits =
-      request.resident?.has(worker.name) === true ||
-      worker.freeRankUnits === undefined ||
-      worker.freeRankUnits >= (request.rankUnits ?? 0);
-    if (loadFits && slotFits) raise(within, index, value);
+    chosen.offer(index, value);
+    first.offer(index, value);
   }
-  if (within.index >= 0) return decision(fleet, within, within.index === first.index ? "preferred" : "spilled");
-  if (alive.index >= 0) return decision(fleet, alive, "over-bound");
-  return draining.index >= 0 ? decision(fleet, draining, "draining") : undefined;
+  if (within.index >= 0) return decision(fleet, within.index, within.index === first.index ? "preferred" : "spilled");
+  if (alive.index >= 0) return decision(fleet, alive.index, "over-bound");
+  return draining.index >= 0 ? decision(fleet, draining.index, "draining") : undefined;
 }
 
 function placeAnywhere(fleet: PlacementFleet, request: PlacementRequest): Placement | undefined {
+  const { workers, weights, hashHi } = fleet;
   const hash = hash64(request.tieBreaker ?? "");
-  let best = -1;
+  let best = new Best();
   let bestLoad = 0;
-  let bestScore = 0;
-  for (let index = 0; index < fleet.workers.length; index++) {
-    const worker = fleet.workers[index]!;
-    if (request.excluded?.has(worker.name) === true) continue;
+  for (let index = 0; index < workers.length; index++) {
+    const worker = workers[index]!;
+    if (isExcluded(worker, request)) continue;
+    const weight = weights[index]!;
     // A draining worker loses to any other, whatever the load.
-    const load =
-      worker.draining === true ? Number.POSITIVE_INFINITY : (worker.inFlightTokens ?? 0) / (worker.weight ?? 1);
-    const value = score(fleet, index, hash);
-    if (best < 0 || load < bestLoad || (load === bestLoad && value > bestScore)) {
-      best = index;
+    const load = worker.draining === true ? Number.POSITIVE_INFINITY : (worker.inFlightTokens ?? 0) / weight;
+    if (best.index < 0 || load < bestLoad) {
+      best = new Best();
       bestLoad = load;
-      bestScore = value;
-    }
+    } else if (load !== bestLoad || best.beats(weight, gapBelowOne(hash, hashHi[index]!))) continue;
+    best.offer(index, score(fleet, index, hash));
   }
-  if (best < 0) return undefined;
-  const worker = fleet.workers[best]!;
-  return { worker: worker.name, reason: worker.draining === true ? "draining" : "least-loaded" };
+  if (best.index < 0) return undefined;
+  return decision(fleet, best.index, workers[best.index]!.draining === true ? "draining" : "least-loaded");
 }
 
-/** Workers are visited in the order of their names, so `>` leaves ties with the smaller one. */
-function raise(best: Best, index: number, value: number): void {
-  if (value > best.score) {
-    best.index = index;
-    best.score = value;
-  }
+function isExcluded(worker: PlacementWorker, { excluded }: PlacementRequest): boolean {
+  return excluded !== undefined && excluded.size > 0 && excluded.has(worker.name);
 }
 
-function decision(fleet: PlacementFleet, best: Best, reason: PlacementReason): Placement {
-  return { worker: fleet.workers[best.index]!.name, reason };
+function decision(fleet: PlacementFleet, index: number, reason: PlacementReason): Placement {
+  return { worker: fleet.workers[index]!.name, reason };
 }

@@ -11,7 +11,7 @@ import { Top } from "./top.js";
 /** Score of the worker at `index` for a key: -weight / ln(u). The highest wins. */
 export function score(fleet: PlacementFleet, index: number, key: Hash64): number {
   const u = unitInterval(key, fleet.hashHi[index]!, fleet.hashLo[index]!);
-  return -(fleet.workers[index]!.weight ?? 1) / Math.log(u);
+  return -fleet.weights[index]! / Math.log(u);
 }
 
 /**
