@@ -7,8 +7,8 @@ const SMALLEST_LIMIT = 1e-290;
 
 /**
  * Keeps the highest score and tells cheaply who cannot beat it. To score each worker and read its live state would be
- * most of the cost of a decision. But -ln(u) >= 1 - u, so weight / (1 - u) is never below the score: only a worker whose
- * bound beats the best so far needs more than that, and after the first few workers hardly any does.
+ * most of the cost of a decision. But -ln(u) >= 1 - u, so weight / (1 - u) is never below the score: only a worker
+ * whose bound beats the best so far needs more than that, and after the first few workers hardly any does.
  */
 export class Best {
   index = -1;
