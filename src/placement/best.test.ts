@@ -33,7 +33,7 @@ test("with every worker over a bound or draining, the first of the best class is
       const drains = new Set(fleet.workers.filter((w) => w.draining === true).map((w) => w.name));
       const list = preferenceList(fleet, key);
       const worker = list.find((name) => !drains.has(name));
-      expect(place(fleet, { key, rankUnits: 8 })).toEqual({ worker, reason: "over-bound" });
+      expect(place(fleet, { key, rankUnits: 8 })).toEqual({ worker, reason: "no-slot" });
       const excluded = new Set(list.filter((name) => !drains.has(name)));
       const drained = list.find((name) => drains.has(name));
       expect(place(fleet, { key, excluded })).toEqual({ worker: drained, reason: "draining" });

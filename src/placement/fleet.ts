@@ -8,6 +8,8 @@ export interface PlacementWorker {
   readonly name: string;
   /** Share of the work it should get, above 0. Default: 1. */
   readonly weight?: number;
+  /** Failure domain: a key's next worker is of another one where there is one. Default: "". */
+  readonly zone?: string;
   /** Takes nothing new while another worker lives. Default: false. */
   readonly draining?: boolean;
   /** Tokens of running and waiting requests. Absent: unknown, read as 0. */
@@ -24,6 +26,10 @@ export interface PlacementFleet {
   readonly hashLo: Uint32Array;
   /** Weights, likewise. */
   readonly weights: Float64Array;
+  /** Zones, likewise: numbers below `zoneCount`. */
+  readonly zones: Uint32Array;
+  /** Zones that occur; workers without one share the zone "". */
+  readonly zoneCount: number;
   /** In-flight tokens of all workers that do not drain. */
   readonly totalTokens: number;
   /** Weight of all workers that do not drain. */
@@ -41,6 +47,8 @@ export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet
   const hashHi = new Uint32Array(sorted.length);
   const hashLo = new Uint32Array(sorted.length);
   const weights = new Float64Array(sorted.length);
+  const zones = new Uint32Array(sorted.length);
+  const zoneNumbers = new Map<string, number>();
   let totalTokens = 0;
   let totalWeight = 0;
   for (const [index, worker] of sorted.entries()) {
@@ -53,9 +61,17 @@ export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet
     hashHi[index] = hash.hi;
     hashLo[index] = hash.lo;
     weights[index] = weight;
+    zones[index] = numberOf(zoneNumbers, worker.zone ?? "");
     if (worker.draining === true) continue;
     totalTokens += worker.inFlightTokens ?? 0;
     totalWeight += weight;
   }
-  return { workers: sorted, hashHi, hashLo, weights, totalTokens, totalWeight };
+  return { workers: sorted, hashHi, hashLo, weights, zones, zoneCount: zoneNumbers.size, totalTokens, totalWeight };
+}
+
+function numberOf(numbers: Map<string, number>, name: string): number {
+  const known = numbers.get(name);
+  if (known !== undefined) return known;
+  numbers.set(name, numbers.size);
+  return numbers.size - 1;
 }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { placeByTheBook } from "../../test/support/placement-oracle.js";
 import { type PlacementWorker, place, preferenceList, prepareFleet } from "./index.js";
 
 const keys = (count: number) => Array.from({ length: count }, (_, i) => `org-${i % 37}/adapter-${i}`);
@@ -11,6 +12,7 @@ const worker = fc.record(
   {
     name,
     weight: fc.constantFrom(0.5, 1, 2, 4),
+    zone: fc.constantFrom("a", "b", "c"),
     draining: fc.boolean(),
     inFlightTokens: fc.nat(20_000),
     freeRankUnits: fc.nat(64),
@@ -48,17 +50,6 @@ describe("rendezvous hashing", () => {
     });
     expect(moved.length / 20_000).toBeLessThanOrEqual(1.1 / n);
   });
-
-  test("preference lists keep their order when a worker leaves", () => {
-    fc.assert(
-      fc.property(workers, fc.string(), fc.nat(), (list, key, pick) => {
-        const gone = list[pick % list.length]!;
-        const all = preferenceList(prepareFleet(list), key);
-        const rest = preferenceList(prepareFleet(list.filter((w) => w !== gone)), key);
-        expect(rest).toEqual(all.filter((w) => w !== gone.name));
-      }),
-    );
-  });
 });
 
 describe("place", () => {
@@ -89,22 +80,22 @@ describe("place", () => {
     );
   });
 
-  test("spills to the first of the preference list that passes the bounds", () => {
+  test("is what the rules say, whatever the bounds, zones, replicas and exclusions", () => {
+    const request = fc.record({
+      key: fc.string(),
+      rankUnits: fc.nat(64),
+      replicas: fc.integer({ min: 1, max: 5 }),
+      tried: fc.array(fc.nat(), { maxLength: 3 }),
+      held: fc.array(fc.nat(), { maxLength: 3 }),
+    });
     fc.assert(
-      fc.property(workers, fc.string(), fc.nat(64), (list, key, rankUnits) => {
-        const fleet = prepareFleet(list);
-        const chosen = place(fleet, { key, rankUnits }, { epsilon: 0.5, floorTokens: 1000 })!;
-        const awake = list.filter((w) => w.draining !== true);
-        const total = awake.reduce((sum, w) => sum + (w.inFlightTokens ?? 0), 0);
-        const weight = awake.reduce((sum, w) => sum + (w.weight ?? 1), 0);
-        const passes = (w: PlacementWorker) =>
-          w.draining !== true &&
-          ((w.inFlightTokens ?? 0) < 1000 || (w.inFlightTokens ?? 0) < ((1.5 * total) / weight) * (w.weight ?? 1)) &&
-          (w.freeRankUnits ?? Number.POSITIVE_INFINITY) >= rankUnits;
-        const order = preferenceList(fleet, key).map((n) => list.find((w) => w.name === n)!);
-        const expected = order.find(passes) ?? order.find((w) => w.draining !== true) ?? order[0]!;
-        expect(chosen.worker).toBe(expected.name);
+      fc.property(workers, request, (list, { tried, held, ...request }) => {
+        const pick = (picks: readonly number[]) => new Set(picks.map((at) => list[at % list.length]!.name));
+        const asked = { ...request, excluded: pick(tried), resident: pick(held) };
+        const policy = { epsilon: 0.5, floorTokens: 1000 };
+        expect(place(prepareFleet(list), asked, policy)).toEqual(placeByTheBook(list, asked, policy));
       }),
+      { numRuns: 2000 },
     );
   });
 
@@ -115,7 +106,7 @@ describe("place", () => {
       worker: second,
       reason: "spilled",
     });
-    expect(place(fleet, { key: "a", rankUnits: 8 })).toEqual({ worker: first, reason: "over-bound" });
+    expect(place(fleet, { key: "a", rankUnits: 8 })).toEqual({ worker: first, reason: "no-slot" });
   });
 
   test("without a key the least loaded for its weight wins", () => {

@@ -5,23 +5,10 @@
  */
 
 import type { PlacementFleet } from "./fleet.js";
-import { type Hash64, hash64, unitInterval } from "./hash.js";
-import { Top } from "./top.js";
+import { type Hash64, unitInterval } from "./hash.js";
 
 /** Score of the worker at `index` for a key: -weight / ln(u). The highest wins. */
 export function score(fleet: PlacementFleet, index: number, key: Hash64): number {
   const u = unitInterval(key, fleet.hashHi[index]!, fleet.hashLo[index]!);
   return -fleet.weights[index]! / Math.log(u);
-}
-
-/**
- * The key's workers in the order of preference, best first; ties go to the smaller name.
- *
- * @param limit most names to return. A short list of a large fleet costs no sorting. Default: all.
- */
-export function preferenceList(fleet: PlacementFleet, key: string, limit = fleet.workers.length): string[] {
-  const hash = hash64(key);
-  const top = new Top<string>(limit);
-  for (const [index, { name }] of fleet.workers.entries()) top.offer(name, score(fleet, index, hash));
-  return top.items;
 }

@@ -1,4 +1,6 @@
 import { hostname } from "node:os";
+import { checkPolicy } from "@polygraft/placement";
+import type { PlacementPolicy } from "@polygraft/placement";
 import { jsonLog } from "./log.js";
 import type { Log } from "./log.js";
 import { systemTimers } from "./timers.js";
@@ -24,6 +26,8 @@ export interface RouterOptions {
   readonly suspectAfterMillis?: number;
   /** Silence after which a worker is gone, in milliseconds. Default: fifteen heartbeats. */
   readonly goneAfterMillis?: number;
+  /** Bounds of placement that differ from `defaultPolicy`. */
+  readonly placement?: PlacementPolicy;
   /** Limits of the relay that differ from `defaultRelayOptions`. */
   readonly relay?: Partial<RelayOptions>;
   /** Default: JSON lines on standard error. */
@@ -54,10 +58,12 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     heartbeatMillis,
     suspectAfterMillis: options.suspectAfterMillis ?? 3 * heartbeatMillis,
     goneAfterMillis: options.goneAfterMillis ?? 15 * heartbeatMillis,
+    placement: options.placement ?? {},
     relay: { ...defaultRelayOptions, ...options.relay },
     log: options.log ?? jsonLog((line) => process.stderr.write(line)),
     timers: options.timers ?? systemTimers,
   };
+  checkPolicy(resolved.placement);
   positive("maxStreams", resolved.maxStreams);
   positive("heartbeatMillis", heartbeatMillis);
   positive("suspectAfterMillis", resolved.suspectAfterMillis);

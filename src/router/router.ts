@@ -39,7 +39,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
   const fleet = new Fleet();
   const catalog = new Catalog();
-  const candidates = new Candidates(fleet, catalog);
+  const candidates = new Candidates(fleet, catalog, resolved.placement);
   const health = new RouterHealth(fleet);
   const workers = new WorkerClients();
   const adapters = new RouterAdapterService({ catalog, candidates, workers });

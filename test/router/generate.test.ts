@@ -1,8 +1,11 @@
 import { once } from "node:events";
-import { InferenceServiceDefinition } from "@polygraft/api";
+import { InferenceServiceDefinition, Tier } from "@polygraft/api";
+import type { Adapter, LoadSample } from "@polygraft/api";
+import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { compressionAlgorithms } from "@grpc/grpc-js";
 import { createChannel, createClient, Metadata, Status } from "nice-grpc";
 import { describe, expect, test } from "vitest";
+import type { Router } from "../../src/router/index.js";
 import { deferred } from "../support/deferred.js";
 import { manualTimers } from "../support/manual-timers.js";
 import { rawClient, readAnswer, requestFrame } from "../support/raw-grpc.js";
@@ -20,6 +23,7 @@ import {
 import type { Message, Script } from "../support/scripted-service.js";
 import { delta, finished } from "../support/scripted-service.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
+import type { ScriptedWorker } from "../support/scripted-worker.js";
 
 const acceptedBy = (worker: string, requestId = ""): Message => ({
   event: { $case: "accepted", value: { requestId, worker, model: "tiny", promptTokens: 1 } },
@@ -166,14 +170,32 @@ describe("placement", () => {
       expect(servedBy(await hear(connection.client.generate(textRequest("a"))))).toBe(idle.name);
     }
 
-    /** Resolves when the router has taken the sample. */
-    async function sampled(worker: typeof w1, inFlightTokens: number) {
-      const taken = deferred();
-      const stop = router.fleet.listen({ loaded: ({ name }) => name === worker.name && taken.resolve() });
-      worker.load({ inFlightTokens });
-      await taken.promise;
-      stop();
+    async function sampled(worker: ScriptedWorker, inFlightTokens: number) {
+      await taken(router, worker, { inFlightTokens });
     }
+  });
+
+  test("an adapter whose load fills more than one worker leaves the first one earlier than others do", async () => {
+    await using router = await temporaryRouter({ placement: { floorTokens: 100 } });
+    const held = (id: string, references: number) => {
+      const adapter = announcedAdapter(id, { tier: Tier.DEVICE });
+      return { ...adapter, residency: adapter.residency.map((residency) => ({ ...residency, references })) };
+    };
+    const names = ["w1", "w2"];
+    const fleet = prepareFleet(names.map((name) => ({ name })));
+    const [first, second] = preferenceList(fleet, "hot");
+    const cold = Array.from({ length: 64 }, (_, i) => `cold-${i}`).find((id) => preferenceList(fleet, id)[0] === first)!;
+    const worker = (name: string, adapters: Adapter[]) =>
+      startScriptedWorker({ router: router.address, name, adapters, script: reverser(name) });
+    await using busy = await worker(first!, [held("hot", 9), held(cold, 1)]);
+    await using other = await worker(second!, [held("hot", 0), held(cold, 0)]);
+    await listed(router, ...names);
+    using connection = inferenceClient(router.address);
+    // The bound of each is 12,500 tokens, half of the slack ends at 11,250.
+    await taken(router, busy, { inFlightTokens: 11_800, runningRequests: 10 });
+    await taken(router, other, { inFlightTokens: 8200, runningRequests: 0 });
+    expect(servedBy(await hear(connection.client.generate(textRequest("a", cold))))).toBe(first);
+    expect(servedBy(await hear(connection.client.generate(textRequest("a", "hot"))))).toBe(second);
   });
 
   test("a base model that nobody serves, and a fleet of nobody", async () => {
@@ -287,3 +309,12 @@ describe("the end of a call", () => {
     expect(seen).toEqual(["3766000u"]);
   });
 });
+
+/** Says how busy a worker is. Resolves when the router has taken it. */
+async function taken(router: Router, worker: ScriptedWorker, sample: Partial<LoadSample>): Promise<void> {
+  const done = deferred();
+  const stop = router.fleet.listen({ loaded: ({ name }) => name === worker.name && done.resolve() });
+  worker.load(sample);
+  await done.promise;
+  stop();
+}

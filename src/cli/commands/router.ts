@@ -8,6 +8,9 @@ interface RouterCommandOptions {
   readonly apiKeys?: string;
   readonly maxStreams: number;
   readonly drainSeconds: number;
+  readonly epsilon: number;
+  readonly floorTokens: number;
+  readonly hysteresis: number;
 }
 
 /** `polygraft router`: one router process. */
@@ -23,12 +26,16 @@ export function routerCommand(): Command {
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
     .option("--max-streams <n>", "most generations at once; what is more is refused", integer(1), 4096)
     .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)
+    .option("--epsilon <x>", "a worker takes an adapter only below 1 + x times its fair share of the tokens in flight", decimal(1e-3, 1e3), 0.25)
+    .option("--floor-tokens <n>", "tokens in flight up to which a worker takes whatever prefers it", integer(0), 4096)
+    .option("--hysteresis <x>", "an adapter keeps its workers until its load is below this part of what had them added", decimal(0.01, 1), 0.5)
     .addHelpText("after", "\nExamples:\n  polygraft router\n  polygraft router --listen 0.0.0.0:50051 --api-keys ./keys.txt")
     .action(router);
 }
 
-async function router({ apiKeys, ...options }: RouterCommandOptions): Promise<void> {
+async function router({ apiKeys, epsilon, floorTokens, hysteresis, ...more }: RouterCommandOptions): Promise<void> {
   // Loaded here, because the other commands start faster without it.
   const { runRouter } = await import("@polygraft/router");
+  const options = { ...more, placement: { epsilon, floorTokens, hysteresis } };
   await serveUntilStopped((signal) => runRouter({ ...options, ...(apiKeys === undefined ? {} : { apiKeysFile: apiKeys }) }, signal));
 }

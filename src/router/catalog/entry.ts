@@ -8,6 +8,7 @@ export class CatalogEntry {
   readonly #announced = new Map<string, Map<string, Adapter>>();
   #holders: ReadonlySet<string> | undefined;
   #resident: ReadonlySet<string> | undefined;
+  #references: ReadonlyMap<string, number> | undefined;
 
   constructor(id: string) {
     this.id = id;
@@ -21,6 +22,11 @@ export class CatalogEntry {
   /** Names of the workers that have some revision of it on the device. */
   get resident(): ReadonlySet<string> {
     return (this.#resident ??= new Set(this.#workersWhere((adapter) => tierOf(adapter) === Tier.DEVICE)));
+  }
+
+  /** Requests that use some revision of it, by worker; workers without any are left out. */
+  get references(): ReadonlyMap<string, number> {
+    return (this.#references ??= this.#countReferences());
   }
 
   /** Largest rank announced. */
@@ -46,15 +52,26 @@ export class CatalogEntry {
     }
     revisions.set(adapter.identity?.revision ?? "", adapter);
     this.#resident = undefined;
+    this.#references = undefined;
   }
 
   withdraw(worker: string, revision: string): void {
     const revisions = this.#announced.get(worker);
     if (revisions === undefined || !revisions.delete(revision)) return;
     this.#resident = undefined;
+    this.#references = undefined;
     if (revisions.size > 0) return;
     this.#announced.delete(worker);
     this.#holders = undefined;
+  }
+
+  #countReferences(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const [worker, adapter] of this.announcements()) {
+      const references = adapter.residency[0]?.references ?? 0;
+      if (references > 0) counts.set(worker, (counts.get(worker) ?? 0) + references);
+    }
+    return counts;
   }
 
   *#workersWhere(test: (adapter: Adapter) => boolean): Iterable<string> {

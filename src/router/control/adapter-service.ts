@@ -89,7 +89,8 @@ export class RouterAdapterService implements AdapterServiceImplementation {
   #preferred(ref: AdapterRef): [FleetMember] | Failure {
     const found = this.#parts.candidates.find("", ref);
     if (isFailure(found)) return found;
-    const placement = place(found.fleet, { key: adapterKey(ref), resident: found.resident, rankUnits: found.rankUnits });
+    const { fleet, ...request } = found;
+    const placement = place(fleet, { ...request, key: adapterKey(ref) }, this.#parts.candidates.policy);
     const member = placement === undefined ? undefined : this.#parts.candidates.member(placement.worker);
     return member === undefined ? noWorker("no worker could take the adapter") : [member];
   }

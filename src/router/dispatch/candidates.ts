@@ -1,8 +1,9 @@
 import type { AdapterRef } from "@polygraft/api";
-import { prepareFleet } from "@polygraft/placement";
-import type { PlacementFleet } from "@polygraft/placement";
+import { prepareFleet, replicas } from "@polygraft/placement";
+import type { PlacementFleet, PlacementPolicy } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import type { Catalog } from "../catalog/catalog.js";
+import type { CatalogEntry } from "../catalog/entry.js";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
@@ -15,6 +16,8 @@ export interface CandidateSet {
   readonly resident: ReadonlySet<string>;
   /** Rank of the adapter, as far as is known. */
   readonly rankUnits: number;
+  /** Workers that the adapter's load fills: the first so many in its order of preference share its requests. */
+  readonly replicas: number;
 }
 
 /** The holders of an adapter, prepared for one list of members. */
@@ -32,6 +35,8 @@ const nobody: ReadonlySet<string> = new Set();
  * Prepared sets are kept until the workers, or the adapter's holders, change: a decision builds nothing.
  */
 export class Candidates {
+  /** How far a request may go from the first worker in its order of preference. */
+  readonly policy: PlacementPolicy;
   readonly #fleet: Fleet;
   readonly #catalog: Catalog;
   /** Keyed by the list of members, which is a new one after each change. */
@@ -39,7 +44,8 @@ export class Candidates {
   /** Keyed by the set of holders, likewise. */
   readonly #byHolders = new WeakMap<ReadonlySet<string>, PreparedHolders>();
 
-  constructor(fleet: Fleet, catalog: Catalog) {
+  constructor(fleet: Fleet, catalog: Catalog, policy: PlacementPolicy = {}) {
+    this.policy = policy;
     this.#fleet = fleet;
     this.#catalog = catalog;
   }
@@ -54,14 +60,21 @@ export class Candidates {
     if (typeof name !== "string") return name;
     const all = models.get(name);
     if (all === undefined) return modelNotFound(name, models);
-    if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0 };
+    if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
     const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, members);
-    return { fleet: announced ?? all, resident: entry.resident, rankUnits: entry.rank };
+    const fleet = announced ?? all;
+    return { fleet, resident: entry.resident, rankUnits: entry.rank, replicas: this.#replicas(fleet, entry) };
   }
 
   /** The member of that name, whatever it serves. */
   member(name: string): FleetMember | undefined {
     return this.#fleet.member(name);
+  }
+
+  #replicas(fleet: PlacementFleet, entry: CatalogEntry): number {
+    let tokens = 0;
+    for (const [worker, requests] of entry.references) tokens += this.#fleet.member(worker)?.tokensOf(requests) ?? 0;
+    return replicas(fleet, { tokens, held: entry.resident.size }, this.policy);
   }
 
   #models(members: readonly FleetMember[]): ReadonlyMap<string, PlacementFleet> {

@@ -108,8 +108,17 @@ export class GenerateRoute implements Route {
     const found = this.#candidates.find(model, adapter);
     if (isFailure(found)) return this.#tried.size > 0 ? this.#exhausted() : found;
     const { fleet, resident, rankUnits } = found;
-    const request: PlacementRequest = { tieBreaker: this.#head.requestId, resident, rankUnits, excluded: this.#tried };
-    const placement = place(fleet, this.#key === undefined ? request : { ...request, key: this.#key });
+    // The load that replicas are counted by is the adapter's, not that of one routing key.
+    const replicas = routing.key === "" ? found.replicas : 1;
+    const request: PlacementRequest = {
+      tieBreaker: this.#head.requestId,
+      replicas,
+      resident,
+      rankUnits,
+      excluded: this.#tried,
+      ...(this.#key === undefined ? {} : { key: this.#key }),
+    };
+    const placement = place(fleet, request, this.#candidates.policy);
     const member = placement === undefined ? undefined : this.#candidates.member(placement.worker);
     if (placement === undefined || member === undefined) return this.#exhausted();
     this.#reason = placement.reason;

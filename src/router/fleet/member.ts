@@ -33,6 +33,10 @@ export class FleetMember implements PlacementWorker {
     return this.hello.weight ?? 1;
   }
 
+  get zone(): string {
+    return this.hello.zone;
+  }
+
   /** Draining and suspected workers alike get requests only if there is nobody else. */
   get draining(): boolean {
     return this.state !== WorkerState.READY;
@@ -40,6 +44,13 @@ export class FleetMember implements PlacementWorker {
 
   get inFlightTokens(): number {
     return this.tally.inFlightTokens;
+  }
+
+  /** About how many of the tokens are those of so many of its requests. 0 if it does not say how many it has. */
+  tokensOf(requests: number): number {
+    const { runningRequests, waitingRequests } = this.tally.sample ?? {};
+    if (runningRequests === undefined) return 0;
+    return (this.inFlightTokens * requests) / Math.max(requests, runningRequests + (waitingRequests ?? 0));
   }
 
   /** A worker that does not say counts as having enough. */
