@@ -26,7 +26,7 @@ help: ## Show the targets
 
 .PHONY: setup
 setup: $(STAMPS)/setup ## Install the npm packages (when the lock file changed)
-$(STAMPS)/setup: package-lock.json package.json $(wildcard src/*/package.json) gpu-worker/package.json
+$(STAMPS)/setup: package-lock.json package.json $(wildcard src/*/package.json) gpu-worker/package.json bench/package.json
 	@node -e 'if (+process.versions.node.split(".")[0] < 20) { console.error("polygraft needs Node 20 or newer; this is " + process.version); process.exit(1) }'
 	@for tool in cmake c++; do command -v $$tool > /dev/null || { echo "polygraft needs $$tool: install a C++20 compiler and CMake 3.20 or newer" >&2; exit 1; }; done
 	@echo "» installing npm packages"
@@ -92,4 +92,4 @@ sanitize: $(STAMPS)/setup ## Run the engine's tests under AddressSanitizer and U
 
 .PHONY: clean
 clean: ## Remove what was built (not node_modules)
-	rm -rf $(STAMPS) $(BUILD) $(BUILD)-sanitize src/*/dist gpu-worker/dist
+	rm -rf $(STAMPS) $(BUILD) $(BUILD)-sanitize src/*/dist gpu-worker/dist bench/dist

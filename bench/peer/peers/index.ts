@@ -1,0 +1,5 @@
+import { llamaCpp } from "./llama-cpp.js";
+import type { Peer } from "./peer.js";
+
+/** All programs that polygraft can be measured against. */
+export const peers: readonly Peer[] = [llamaCpp];
