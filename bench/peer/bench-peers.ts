@@ -5,6 +5,7 @@ import type { ModelFiles } from "./model/random-model.js";
 import { Neighbour } from "./neighbour.js";
 import type { Peer, PeerContext } from "./peers/peer.js";
 import { buildPolygraftDriver, startPolygraft } from "./peers/polygraft.js";
+import { WholePath } from "./peers/whole-path.js";
 import { resultOf } from "./result.js";
 import type { Outcome, Result } from "./result.js";
 import type { ResultsFile } from "./results-file.js";
@@ -72,6 +73,10 @@ class Field implements AsyncDisposable {
   /** Polygraft, then its rivals in this case. */
   async entries({ setup, against }: BenchCase, peers: readonly Peer[]): Promise<Entry[]> {
     const own = { name: "polygraft", contender: await this.#polygraft("polygraft"), setup };
+    if (against === "engine") {
+      const path = await this.#start("whole path", () => WholePath.start(this.#context, this.#files));
+      return [{ name: path.name, contender: path, setup }, { ...own, name: "polygraft's engine" }];
+    }
     if (against === "base") {
       const base = await this.#polygraft("polygraft without adapters");
       return [own, { name: base.name, contender: base, setup: { ...setup, adapters: 0 } }];

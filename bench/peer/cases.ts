@@ -23,8 +23,11 @@ export interface BenchCase {
   readonly targets: Partial<Readonly<Record<ShapeName, number>>>;
 }
 
-/** Other programs, or polygraft without adapters (the LoRA tax). */
-export type Rival = "peers" | "base";
+/**
+ * Other programs; polygraft without adapters (the LoRA tax); or polygraft's engine alone, where the row is of the whole
+ * path from client to engine.
+ */
+export type Rival = "peers" | "base" | "engine";
 
 export const cases: readonly BenchCase[] = [
   decode(1, 128, 0, { "135m": 1.1, "1.1b": 1.0 }),
@@ -39,6 +42,13 @@ export const cases: readonly BenchCase[] = [
   prefill(8, 64, 8, {}),
   tax(decode(32, 128, 8, {}), { "1.1b": 0.8 }),
   tax(prefill(8, 512, 8, {}), { "135m": 0.85, "1.1b": 0.85 }),
+  {
+    id: "path-32",
+    title: "whole path / engine, 32 streams of 32 + 128 tokens",
+    setup: { kind: "serve", streams: 32, context: 32, adapters: 0, tokens: 128 },
+    against: "engine",
+    targets: { "135m": 0.9, "1.1b": 0.9 },
+  },
 ];
 
 function decode(streams: number, context: number, adapters: number, targets: BenchCase["targets"]): BenchCase {

@@ -1,5 +1,6 @@
 import { llamaCpp } from "./llama-cpp.js";
+import { openVino } from "./openvino.js";
 import type { Peer } from "./peer.js";
 
 /** All programs that polygraft can be measured against. */
-export const peers: readonly Peer[] = [llamaCpp];
+export const peers: readonly Peer[] = [llamaCpp, openVino];
