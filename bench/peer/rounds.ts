@@ -10,8 +10,11 @@ export interface Entry {
   readonly setup: Setup;
 }
 
-/** Threads that spin for more work after a measurement go to sleep within it, in milliseconds. */
-const settleMs = 30;
+/**
+ * Threads that spin for more work after a measurement go to sleep within it, in milliseconds. llama.cpp's spin for about
+ * 100, and cost whoever comes next up to 40 %.
+ */
+const settleMs = 300;
 
 /**
  * Measures all entries in turn, round by round, each round starting with another one: what disturbs the machine for a
