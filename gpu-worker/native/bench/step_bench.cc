@@ -1,6 +1,7 @@
 // How many tokens a second the whole forward pass makes, on a model shape with random weights.
 //
 //   step_bench [--json] [--isa NAME] [--threads N] [--shape 135m|1.1b] [--group 32|64|128] [--steps N]
+//              [--filter TEXT]
 //
 // Decoding: every sequence adds one token a step, at a context of 128 or 1024, without adapters or with eight of rank 16
 // (bf16, all projections) in turn. Prefill: one prompt of 512 tokens. Median and best step, and beside the wall time the
@@ -24,7 +25,7 @@ namespace {
 
 struct Options {
   bool json = false;
-  std::string isa, shape = "135m";
+  std::string isa, shape = "135m", filter;
   uint32_t threads = 0, group = 32, steps = 15;
 };
 
@@ -109,6 +110,7 @@ class Bench {
 
   // `sequences` that each compute `count` tokens after `context` others.
   void run(const std::string& name, uint32_t sequences, uint32_t context, uint32_t count, bool adapted) {
+    if (name.find(options_.filter) == std::string::npos) return;
     std::vector<std::vector<uint32_t>> blocks(sequences);
     std::vector<SequenceSpan> spans;
     std::vector<uint32_t> tokens, output_rows;
@@ -169,12 +171,14 @@ int main(int argc, char** argv) {
     }
     if (i + 1 == argc) {
       std::fprintf(stderr,
-                   "usage: step_bench [--json] [--isa NAME] [--threads N] [--shape 135m|1.1b] [--group N] [--steps N]\n");
+                   "usage: step_bench [--json] [--isa NAME] [--threads N] [--shape 135m|1.1b] [--group N] [--steps N] "
+                   "[--filter TEXT]\n");
       return 2;
     }
     const char* value = argv[++i];
     if (argument == "--isa") options.isa = value;
     if (argument == "--shape") options.shape = value;
+    if (argument == "--filter") options.filter = value;
     if (argument == "--threads") options.threads = static_cast<uint32_t>(std::atoi(value));
     if (argument == "--group") options.group = static_cast<uint32_t>(std::atoi(value));
     if (argument == "--steps") options.steps = static_cast<uint32_t>(std::max(1, std::atoi(value)));

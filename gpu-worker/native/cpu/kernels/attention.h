@@ -13,6 +13,13 @@ inline constexpr uint32_t kBlockTokens = 64;
 PG_INLINE f32x16 load_kv(const float* p) { return load(p); }
 PG_INLINE f32x16 load_kv(const uint16_t* p) { return load_f16(p); }
 
+// Asks for `count` elements from next[at]; the second cache holds them until their block's turn.
+template <class Element>
+PG_INLINE void prefetch_row(const Element* next, size_t at, uint32_t count) {
+  if (!next) return;
+  for (uint32_t i = 0; i < count; i += 64 / sizeof(Element)) __builtin_prefetch(next + at + i, 0, 2);
+}
+
 // Running state of the ticket's queries.
 struct AttentionState {
   float maximum[kMaxQueries];
@@ -20,60 +27,117 @@ struct AttentionState {
   alignas(64) float o[kMaxQueries][kMaxHeadDim];
 };
 
-// Adds tokens lo..hi-1 of one block to kQueries queries whose vectors start at q[i] and states at index `first`.
-template <int kQueries, class Element>
-void attend_block(const AttentionTile& args, const float* const* q, const Element* keys, const Element* values,
-                  uint32_t lo, uint32_t hi, AttentionState& state, uint32_t first) {
-  alignas(64) float p[kQueries][kBlockTokens];
-  const f32x16 scale = set1(args.scale);
-  const uint32_t first_vector = lo / kLanes * kLanes;
-  for (uint32_t t = first_vector; t < hi; t += kLanes) {
-    f32x16 score[kQueries];
+// p[i][t..] = scale q_i . K for kVectors x 16 tokens from t. Keys are [head_dim][64]: a vector of them serves all queries.
+template <int kQueries, int kVectors, class Element>
+PG_INLINE void score_tokens(const AttentionTile& args, const float* const* q, const Element* keys, const Element* next,
+                            uint32_t t, float (*p)[kBlockTokens]) {
+  f32x16 score[kQueries][kVectors];
 #pragma GCC unroll 8
-    for (int i = 0; i < kQueries; ++i) score[i] = zero();
-    for (uint32_t d = 0; d < args.head_dim; ++d) {
-      const f32x16 k = load_kv(keys + d * kBlockTokens + t);
+  for (int i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) score[i][v] = zero();
+  for (uint32_t d = 0; d < args.head_dim; ++d) {
+    f32x16 k[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) k[v] = load_kv(keys + d * kBlockTokens + t + v * kLanes);
+    prefetch_row(next, d * kBlockTokens, kBlockTokens);
 #pragma GCC unroll 8
-      for (int i = 0; i < kQueries; ++i) score[i] = fma(set1(q[i][d]), k, score[i]);
+    for (int i = 0; i < kQueries; ++i) {
+      const f32x16 element = set1(q[i][d]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) score[i][v] = fma(element, k[v], score[i][v]);
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < kQueries; ++i) store(p[i] + t, mul(score[i], scale));
   }
+  const f32x16 scale = set1(args.scale);
+#pragma GCC unroll 8
+  for (int i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(p[i] + t + v * kLanes, mul(score[i][v], scale));
+}
+
+// Scores to weights exp(score - maximum), where tokens outside lo..hi-1 weigh nothing, and the state to the new maximum.
+template <int kQueries>
+PG_INLINE void weigh_tokens(const AttentionTile& args, uint32_t lo, uint32_t hi, float (*p)[kBlockTokens],
+                            AttentionState& state, uint32_t first) {
   const float none = -__builtin_inff();
   for (int i = 0; i < kQueries; ++i) {
     for (uint32_t t = 0; t < lo; ++t) p[i][t] = none;
     for (uint32_t t = hi; t < kBlockTokens; ++t) p[i][t] = none;
     f32x16 score[4];
+#pragma GCC unroll 4
     for (uint32_t v = 0; v < 4; ++v) score[v] = load(p[i] + v * kLanes);
     const float old_maximum = state.maximum[first + i];
     const float block_maximum = reduce_max(max(max(score[0], score[1]), max(score[2], score[3])));
     const float maximum = old_maximum > block_maximum ? old_maximum : block_maximum;
     f32x16 sum = zero();
+#pragma GCC unroll 4
     for (uint32_t v = 0; v < 4; ++v) {
-      const f32x16 weight = exp(sub(score[v], set1(maximum)));
-      store(p[i] + v * kLanes, weight);
-      sum = add(sum, weight);
+      score[v] = exp(sub(score[v], set1(maximum)));
+      store(p[i] + v * kLanes, score[v]);
     }
-    const f32x16 correction = exp(sub(set1(old_maximum), set1(maximum)));
-    alignas(64) float factor[kLanes];
-    store(factor, correction);
+#pragma GCC unroll 4
+    for (uint32_t v = 0; v < 4; ++v) sum = add(sum, score[v]);
+    float factor = 1.0f;  // what exp(0) is: an unchanged maximum changes no bit
+    if (maximum != old_maximum) {
+      const f32x16 correction = exp(sub(set1(old_maximum), set1(maximum)));
+      alignas(64) float lanes[kLanes];
+      store(lanes, correction);
+      factor = lanes[0];
+      for (uint32_t d = 0; d < args.value_stride; d += kLanes)
+        store(state.o[first + i] + d, mul(load(state.o[first + i] + d), correction));
+    }
     state.maximum[first + i] = maximum;
-    state.sum[first + i] = __builtin_fmaf(state.sum[first + i], factor[0], reduce_add(sum));
-    for (uint32_t d = 0; d < args.value_stride; d += kLanes)
-      store(state.o[first + i] + d, mul(load(state.o[first + i] + d), correction));
+    state.sum[first + i] = __builtin_fmaf(state.sum[first + i], factor, reduce_add(sum));
   }
-  for (uint32_t d = 0; d < args.value_stride; d += kLanes) {
-    f32x16 o[kQueries];
+}
+
+// o_i[d..] += p_i . V over tokens lo..hi-1, for kVectors x 16 elements of the head from d. Values are [64][value_stride].
+template <int kQueries, int kVectors, class Element>
+PG_INLINE void mix_values(const AttentionTile& args, const float (*p)[kBlockTokens], const Element* values,
+                          const Element* next, uint32_t lo, uint32_t hi, uint32_t d, AttentionState& state,
+                          uint32_t first) {
+  f32x16 o[kQueries][kVectors];
 #pragma GCC unroll 8
-    for (int i = 0; i < kQueries; ++i) o[i] = load(state.o[first + i] + d);
-    for (uint32_t t = lo; t < hi; ++t) {
-      const f32x16 v = load_kv(values + static_cast<size_t>(t) * args.value_stride + d);
+  for (int i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) o[i][v] = load(state.o[first + i] + d + v * kLanes);
+  for (uint32_t t = lo; t < hi; ++t) {
+    f32x16 value[kVectors];
+    const size_t at = static_cast<size_t>(t) * args.value_stride + d;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) value[v] = load_kv(values + at + v * kLanes);
+    prefetch_row(next, at, kVectors * kLanes);
 #pragma GCC unroll 8
-      for (int i = 0; i < kQueries; ++i) o[i] = fma(set1(p[i][t]), v, o[i]);
+    for (int i = 0; i < kQueries; ++i) {
+      const f32x16 weight = set1(p[i][t]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) o[i][v] = fma(weight, value[v], o[i][v]);
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < kQueries; ++i) store(state.o[first + i] + d, o[i]);
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(state.o[first + i] + d + v * kLanes, o[i][v]);
+}
+
+// Adds tokens lo..hi-1 of one block to kQueries queries whose vectors start at q[i] and states at index `first`.
+// `next`: the keys of the block to fetch meanwhile, or null.
+template <int kQueries, class Element>
+void attend_block(const AttentionTile& args, const float* const* q, const Element* keys, const Element* next,
+                  uint32_t lo, uint32_t hi, AttentionState& state, uint32_t first) {
+  alignas(64) float p[kQueries][kBlockTokens];
+  uint32_t t = lo / kLanes * kLanes;
+  for (; t + kQueryVectors * kLanes <= kBlockTokens && t + (kQueryVectors - 1) * kLanes < hi; t += kQueryVectors * kLanes)
+    score_tokens<kQueries, kQueryVectors>(args, q, keys, next, t, p);
+  for (; t < hi; t += kLanes) score_tokens<kQueries, 1>(args, q, keys, next, t, p);
+  weigh_tokens<kQueries>(args, lo, hi, p, state, first);
+  const Element* values = keys + args.value_offset;
+  const Element* next_values = next ? next + args.value_offset : nullptr;
+  uint32_t d = 0;
+  for (; d + kQueryVectors * kLanes <= args.value_stride; d += kQueryVectors * kLanes)
+    mix_values<kQueries, kQueryVectors>(args, p, values, next_values, lo, hi, d, state, first);
+  for (; d < args.value_stride; d += kLanes)
+    mix_values<kQueries, 1>(args, p, values, next_values, lo, hi, d, state, first);
 }
 
 // Visible tokens of the query at `position` within the block that starts at `start`: lo..hi-1, none if lo >= hi.
@@ -103,7 +167,9 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
       args.window && args.first_position + 1 > args.window ? args.first_position + 1 - args.window : 0;
   for (uint32_t b = oldest / kBlockTokens; b <= last_position / kBlockTokens; ++b) {
     const Element* keys = static_cast<const Element*>(args.kv) + args.blocks[b] * args.block_stride;
-    const Element* values = keys + args.value_offset;
+    const Element* next =
+        b < last_position / kBlockTokens ? static_cast<const Element*>(args.kv) + args.blocks[b + 1] * args.block_stride
+                                         : nullptr;
     for (uint32_t row = 0; row < args.rows;) {
       const TokenRange range = visible(args, args.first_position + row, b * kBlockTokens);
       uint32_t end = row + 1;  // rows that see the same tokens of this block go together
@@ -115,14 +181,14 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
       const uint32_t stop = end * args.heads;
       row = end;
       if (range.lo >= range.hi) continue;
-      for (; i + kQueryRows <= stop; i += kQueryRows)
-        attend_block<kQueryRows>(args, q + i, keys, values, range.lo, range.hi, state, i);
+      for (; i + kQueryRows <= stop; i += kQueryRows, next = nullptr)
+        attend_block<kQueryRows>(args, q + i, keys, next, range.lo, range.hi, state, i);
       if constexpr (kQueryRows > 1) {
         static_assert(kQueryRows <= 4);
         switch (stop - i) {
-          case 3: attend_block<3>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
-          case 2: attend_block<2>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
-          case 1: attend_block<1>(args, q + i, keys, values, range.lo, range.hi, state, i); break;
+          case 3: attend_block<3>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
+          case 2: attend_block<2>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
+          case 1: attend_block<1>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
           default: break;
         }
       }

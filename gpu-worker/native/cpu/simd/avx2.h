@@ -8,6 +8,7 @@ namespace {
 
 inline constexpr int kTileRows = 4;
 inline constexpr int kQueryRows = 4;
+inline constexpr uint32_t kQueryVectors = 1;
 inline constexpr int kFloatRows = 4;
 
 struct f32x16 {

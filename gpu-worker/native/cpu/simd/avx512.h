@@ -12,6 +12,7 @@ namespace {
 
 inline constexpr int kTileRows = 8;
 inline constexpr int kQueryRows = 4;
+inline constexpr uint32_t kQueryVectors = 4;
 inline constexpr int kFloatRows = 8;
 
 struct f32x16 {

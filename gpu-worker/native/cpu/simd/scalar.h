@@ -8,6 +8,7 @@ namespace {
 // depend on them.
 inline constexpr int kTileRows = 1;
 inline constexpr int kQueryRows = 1;
+inline constexpr uint32_t kQueryVectors = 1;
 inline constexpr int kFloatRows = 1;
 
 struct f32x16 {
