@@ -39,20 +39,24 @@ Scheme scheme_of(pg_scheme scheme) {
   throw Error(PG_INVALID_ARGUMENT, "scheme", "scheme is unknown: use w4, nf4 or f32");
 }
 
-QuantizeOptions quantize_options(const pg_engine_options& options) {
+}  // namespace
+
+QuantizeOptions check_quantization(pg_scheme scheme, uint32_t group, uint32_t head_bits) {
   QuantizeOptions quantize;
-  quantize.scheme = scheme_of(options.scheme);
-  quantize.group = or_default(options.group, 32);
+  quantize.scheme = scheme_of(scheme);
+  quantize.group = or_default(group, 32);
   if (quantize.group != 32 && quantize.group != 64 && quantize.group != 128) {
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(quantize.group) + ": use 32, 64 or 128");
   }
-  quantize.head_bits = or_default(options.head_bits, quantize.scheme == Scheme::kF32 ? 32 : 8);
+  quantize.head_bits = or_default(head_bits, quantize.scheme == Scheme::kF32 ? 32 : 8);
   if (quantize.head_bits != 4 && quantize.head_bits != 8 && quantize.head_bits != 32) {
     throw Error(PG_INVALID_ARGUMENT, "head_bits",
                 "head_bits is " + std::to_string(quantize.head_bits) + ": use 4, 8 or 32");
   }
   return quantize;
 }
+
+namespace {
 
 BackendOptions backend_options(const pg_engine_options& options) {
   if (options.activations != PG_ACTIVATIONS_INT8 && options.activations != PG_ACTIVATIONS_F32) {
@@ -79,7 +83,7 @@ EngineOptions check_options(const pg_engine_options& options) {
   }
   checked.model_dir = options.model_dir;
   if (options.cache_dir != nullptr) checked.cache_dir = options.cache_dir;
-  checked.quantize = quantize_options(options);
+  checked.quantize = check_quantization(options.scheme, options.group, options.head_bits);
   checked.backend = backend_options(options);
   checked.max_context = options.max_context;
   const uint32_t sequences =

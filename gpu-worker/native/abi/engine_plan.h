@@ -25,6 +25,9 @@ struct EngineOptions {
 // Checks what can be checked without the model. Throws Error(PG_INVALID_ARGUMENT) naming the option.
 EngineOptions check_options(const pg_engine_options& options);
 
+// The same for how weights are held, with defaults filled in. The field is "scheme", "group" or "head_bits".
+QuantizeOptions check_quantization(pg_scheme scheme, uint32_t group, uint32_t head_bits);
+
 // How long sequences can be, and how many KV blocks there are.
 struct KvPlan {
   uint32_t context = 0;  // most tokens of a sequence; the blocks hold at least one such sequence

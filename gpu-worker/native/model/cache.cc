@@ -6,11 +6,10 @@
 #include <atomic>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
-#include "model/json.h"
 #include "model/progress.h"
 #include "model/safetensors.h"
+#include "model/safetensors_writer.h"
 #include "model/sha256.h"
 #include "model/weight_list.h"
 
@@ -44,21 +43,6 @@ Digest content_digest(const std::vector<NamedBytes>& arrays, Progress* progress)
   return sha256_tree(total, read, [&](uint64_t bytes) {
     if (progress != nullptr) progress->add(bytes);
   });
-}
-
-std::string header_text(const std::vector<NamedBytes>& arrays, const std::string& digest) {
-  std::string text = "{\"__metadata__\":{\"format\":" + quote_json(kFormat) + ",\"digest\":" + quote_json(digest) +
-                     ",\"content\":" + quote_json(hex(content_digest(arrays, nullptr))) + "}";
-  uint64_t at = 0;
-  for (const NamedBytes& array : arrays) {
-    text += "," + quote_json(array.name) + ":{\"dtype\":\"" + dtype_name(array.dtype) + "\",\"shape\":[";
-    for (size_t i = 0; i < array.shape.size(); ++i) text += (i == 0 ? "" : ",") + std::to_string(array.shape[i]);
-    text += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + array.bytes.size()) + "]}";
-    at += array.bytes.size();
-  }
-  text += "}";
-  text.append((8 - text.size() % 8) % 8, ' ');  // the format wants the data aligned
-  return text;
 }
 
 bool metadata_is(const SafetensorsHeader& header, const char* key, const std::string& value) {
@@ -104,20 +88,10 @@ bool write_cache(const std::string& cache_dir, const std::string& digest, const 
   const std::filesystem::path temporary =
       path.string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
   const std::vector<NamedBytes> arrays = named_bytes(config, weights);
-  const std::string header = header_text(arrays, digest);
-  {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    uint8_t length[8];
-    for (int i = 0; i < 8; ++i) length[i] = static_cast<uint8_t>(static_cast<uint64_t>(header.size()) >> 8 * i);
-    out.write(reinterpret_cast<const char*>(length), 8);
-    out.write(header.data(), static_cast<std::streamsize>(header.size()));
-    for (const NamedBytes& array : arrays)
-      out.write(reinterpret_cast<const char*>(array.bytes.data()), static_cast<std::streamsize>(array.bytes.size()));
-    out.close();
-    if (!out) {
-      std::filesystem::remove(temporary, error);
-      return false;
-    }
+  const std::string content = hex(content_digest(arrays, nullptr));
+  if (!write_safetensors(temporary.string(), {{"format", kFormat}, {"digest", digest}, {"content", content}}, arrays)) {
+    std::filesystem::remove(temporary, error);
+    return false;
   }
   std::filesystem::rename(temporary, path, error);
   if (!error) return true;

@@ -1,8 +1,6 @@
 #include "model/loader.h"
 
 #include <algorithm>
-#include <cmath>
-#include <set>
 #include <span>
 
 #include "model/cache.h"
@@ -12,6 +10,8 @@
 #include "model/progress.h"
 #include "model/quantize.h"
 #include "model/sha256.h"
+#include "model/source.h"
+#include "model/stored.h"
 #include "model/weight_list.h"
 
 namespace polygraft {
@@ -33,37 +33,6 @@ void check_options(const QuantizeOptions& options) {
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(options.group) + "; use 32, 64 or 128");
 }
 
-// Tensors that some checkpoints carry and no forward pass needs.
-bool is_harmless(const std::string& name, const ModelConfig& config) {
-  return name.ends_with(".rotary_emb.inv_freq") || (config.tied_head && name == "lm_head.weight");
-}
-
-// Every tensor there, of the right shape, and none besides: checked before room is made for any of them.
-void check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
-  ModelWeights unallocated;
-  std::set<std::string, std::less<>> wanted;
-  for (const NamedWeight& weight : named_weights(config, unallocated)) {
-    const std::string& name = *wanted.insert(weight.name).first;
-    const CheckpointTensor* tensor = checkpoint.find(name);
-    if (tensor == nullptr)
-      throw Error(PG_FAILED_PRECONDITION, name,
-                  "the checkpoint lacks tensor " + name + ", which config.json calls for");
-    if (tensor->info->shape != weight.shape)
-      throw Error(PG_FAILED_PRECONDITION, name,
-                  "tensor " + name + " has shape " + shape_text(tensor->info->shape) + "; config.json calls for " +
-                      shape_text(weight.shape));
-    if (!is_float_dtype(tensor->info->dtype))
-      throw Error(
-          PG_UNIMPLEMENTED, name,
-          "tensor " + name + " has dtype " + dtype_name(tensor->info->dtype) + "; F32, F16 and BF16 are served");
-  }
-  for (const auto& [name, tensor] : checkpoint.tensors())
-    if (!wanted.contains(name) && !is_harmless(name, config))
-      throw Error(
-          PG_UNIMPLEMENTED, name,
-          "the checkpoint has tensor " + name.substr(0, 128) + ", which a model of its config.json does not use");
-}
-
 // Covers every byte of config.json and of the weight files, and all that shapes the weights. File names do not count.
 std::string model_digest(const Checkpoint& checkpoint, const std::string& config_text, const QuantizeOptions& options,
                          const LoadProgress& progress) {
@@ -75,6 +44,7 @@ std::string model_digest(const Checkpoint& checkpoint, const std::string& config
   hash.update_count(static_cast<uint64_t>(options.scheme));
   hash.update_count(options.scheme == Scheme::kF32 && options.head_bits != 4 ? 0 : options.group);
   hash.update_count(options.head_bits);
+  if (options.grid != Grid::kSearched) hash.update_count(static_cast<uint64_t>(options.grid));
   hash.update_count(config_text.size());
   hash.update(config_text);
   for (const SafetensorsFile& file : checkpoint.files())
@@ -83,21 +53,6 @@ std::string model_digest(const Checkpoint& checkpoint, const std::string& config
         [&](uint64_t bytes) { meter.add(bytes); }));
   meter.finish();
   return "sha256:" + hex(hash.finish());
-}
-
-// NaN and infinities come from broken files; what fp16 scales cannot hold has to stay unquantized.
-void check_values(std::span<const float> values, const std::string& name, bool quantized) {
-  float largest = 0;
-  bool finite = true;
-  for (const float v : values) {
-    finite = finite && std::isfinite(v);
-    largest = std::max(largest, std::abs(v));
-  }
-  if (!finite) throw Error(PG_DATA_LOSS, name, "tensor " + name + " holds NaN or infinity");
-  if (quantized && largest > kMaxQuantizable)
-    throw Error(PG_FAILED_PRECONDITION, name,
-                "tensor " + name + " holds a weight of magnitude " + std::to_string(largest) +
-                    ", which cannot be quantized; serve the model unquantized");
 }
 
 // Consecutive rows of a matrix, or a whole vector: what one thread reads and quantizes at a time.
@@ -125,18 +80,19 @@ std::vector<Piece> cut(const Checkpoint& checkpoint, const std::vector<NamedWeig
   return pieces;
 }
 
-void load_piece(const Piece& piece) {
+void load_piece(const Piece& piece, Grid grid) {
   const NamedWeight& weight = *piece.weight;
   if (weight.vector != nullptr) {
-    piece.tensor->read_floats(0, *weight.vector);
-    check_values(*weight.vector, weight.name, false);
+    read_weights(*piece.tensor, weight.name, 0, *weight.vector, false);
     return;
   }
   std::vector<float> rows(piece.count * piece.columns());
-  piece.tensor->read_floats(piece.first * piece.columns(), rows);
-  check_values(rows, weight.name, weight.matrix->scheme != Scheme::kF32);
-  quantize_rows(rows.data(), piece.first, piece.count, *weight.matrix);
+  const bool quantized = weight.matrix->scheme != Scheme::kF32;
+  read_weights(*piece.tensor, weight.name, piece.first * piece.columns(), rows, quantized);
+  quantize_rows(rows.data(), piece.first, piece.count, *weight.matrix, grid);
 }
+
+}  // namespace
 
 ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
                                  const QuantizeOptions& options, const LoadProgress& progress) {
@@ -148,14 +104,12 @@ ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig
   Progress meter(progress, "quantize", total);
   // All tensors in one go: threads that wait for each other at every tensor lose much on a busy machine.
   parallel_for(pieces.size(), 1, [&](uint64_t i, uint64_t) {
-    load_piece(pieces[i]);
+    load_piece(pieces[i], options.grid);
     meter.add(pieces[i].source_bytes());
   });
   meter.finish();
   return weights;
 }
-
-}  // namespace
 
 LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
                        const LoadProgress& progress) {
@@ -163,8 +117,17 @@ LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, c
   LoadedModel model;
   model.config = read_model_config(dir);
   const Checkpoint checkpoint(dir);
+  const std::string config_text = read_text_file(dir + "/config.json", kMaxConfigBytes);
+  if (const auto own = stored_options(checkpoint)) {
+    model.options = options.scheme == Scheme::kF32 ? options : *own;
+    model.digest = model_digest(checkpoint, config_text, model.options, progress);
+    model.weights = read_stored(checkpoint, model.config, *own, progress);
+    if (options.scheme == Scheme::kF32) expand_to_f32(model.config, model.weights);
+    return model;
+  }
   check_tensors(checkpoint, model.config);
-  model.digest = model_digest(checkpoint, read_text_file(dir + "/config.json", kMaxConfigBytes), options, progress);
+  model.options = options;
+  model.digest = model_digest(checkpoint, config_text, options, progress);
   if (!cache_dir.empty()) {
     model.weights = allocate_weights(model.config, options);
     if (read_cache(cache_dir, model.digest, model.config, model.weights, progress)) return model;

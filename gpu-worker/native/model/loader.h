@@ -10,10 +10,18 @@
 
 namespace polygraft {
 
+// How the grid of a W4 group is found.
+enum class Grid : uint8_t {
+  kSearched,   // clip range and regression that lower the squared error
+  kPlain,      // from the smallest weight to the largest
+  kSymmetric,  // code 8 is zero, as in llama.cpp's Q4_0
+};
+
 struct QuantizeOptions {
   Scheme scheme = Scheme::kW4;  // of the linear layers: kW4, kNf4 or kF32
   uint32_t group = 32;          // 32, 64 or 128
   uint32_t head_bits = 8;       // embedding and head: 4 (kW4), 8 (kW8, groups of 64) or 32
+  Grid grid = Grid::kSearched;
 };
 
 // Called with (phase, done, total) bytes; returns false to stop (Error PG_CANCELLED).
@@ -22,19 +30,27 @@ using LoadProgress = std::function<bool(const char*, uint64_t, uint64_t)>;
 struct LoadedModel {
   ModelConfig config;
   ModelWeights weights;
-  std::string digest;  // "sha256:…" over source files and quantization
+  std::string digest;       // "sha256:…" over source files and quantization
+  QuantizeOptions options;  // as asked for, or a stored checkpoint's own
 };
 
 // Reads DIR (single or sharded safetensors; bf16, fp16 or fp32), quantizes, and keeps the result in `cache_dir` if that is
 // not empty. A later call with the same source and options reads the cache. A thread holds 1 MiB in full precision at a
-// time, so memory is that of the quantized model.
+// time, so memory is that of the quantized model. A checkpoint that is stored quantized (model/stored.h) keeps its own
+// options, but for kF32, which expands it.
 LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
                        const LoadProgress& progress);
+
+class Checkpoint;
+// The quantizing part of it, for a checkpoint that has been checked. Phase "quantize".
+ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
+                                 const QuantizeOptions& options, const LoadProgress& progress);
 
 // Reads a PEFT LoRA folder and checks it against the model. Refuses what the engine cannot serve, naming the key.
 AdapterWeights load_adapter(const std::string& dir, const ModelConfig& config);
 
-// Quantizes one matrix of floats [n][k]: affine with a search for the clip range that minimises the squared error.
-WeightMatrix quantize(const float* values, uint32_t n, uint32_t k, Scheme scheme, uint32_t group);
+// Quantizes one matrix of floats [n][k].
+WeightMatrix quantize(const float* values, uint32_t n, uint32_t k, Scheme scheme, uint32_t group,
+                      Grid grid = Grid::kSearched);
 
 }  // namespace polygraft

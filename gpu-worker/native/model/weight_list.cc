@@ -32,6 +32,25 @@ std::span<uint8_t> bytes_of(std::vector<T>& values) {
   return {reinterpret_cast<uint8_t*>(values.data()), values.size() * sizeof(T)};
 }
 
+// `n` rows of a matrix of `weights`.
+WeightMatrix allocate(const NamedWeight& weight, const ModelWeights& weights, uint32_t n, uint32_t k,
+                      const QuantizeOptions& options) {
+  const bool head = weight.matrix == &weights.embedding || weight.matrix == &weights.head;
+  return head ? allocate_head(n, k, options) : allocate_matrix(n, k, options.scheme, options.group);
+}
+
+// The arrays of a matrix of `n` rows.
+void append_arrays(const std::string& name, uint64_t n, WeightMatrix& m, std::vector<NamedBytes>& all) {
+  if (m.scheme == Scheme::kF32) {
+    all.push_back({name, DType::kF32, {n, m.k}, bytes_of(m.values)});
+    return;
+  }
+  all.push_back({name + ".codes", DType::kU8, {n, m.codes.size() / m.n}, bytes_of(m.codes)});
+  all.push_back({name + ".scales", DType::kF16, {n, m.groups()}, bytes_of(m.scales)});
+  if (m.scheme == Scheme::kW4)
+    all.push_back({name + ".minimums", DType::kF16, {n, m.groups()}, bytes_of(m.minimums)});
+}
+
 }  // namespace
 
 std::vector<NamedWeight> named_weights(const ModelConfig& config, ModelWeights& weights) {
@@ -74,29 +93,35 @@ ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& 
       continue;
     }
     const auto n = static_cast<uint32_t>(weight.shape[0]), k = static_cast<uint32_t>(weight.shape[1]);
-    const bool head = weight.matrix == &weights.embedding || weight.matrix == &weights.head;
-    *weight.matrix = head ? allocate_head(n, k, options) : allocate_matrix(n, k, options.scheme, options.group);
+    *weight.matrix = allocate(weight, weights, n, k, options);
   }
   return weights;
 }
 
 std::vector<NamedBytes> named_bytes(const ModelConfig& config, ModelWeights& weights) {
   std::vector<NamedBytes> all;
-  for (NamedWeight& weight : named_weights(config, weights)) {
-    if (weight.vector != nullptr) {
+  for (const NamedWeight& weight : named_weights(config, weights)) {
+    if (weight.vector != nullptr)
       all.push_back({weight.name, DType::kF32, weight.shape, bytes_of(*weight.vector)});
-      continue;
-    }
-    WeightMatrix& m = *weight.matrix;
-    if (m.scheme == Scheme::kF32) {
-      all.push_back({weight.name, DType::kF32, weight.shape, bytes_of(m.values)});
-      continue;
-    }
-    all.push_back({weight.name + ".codes", DType::kU8, {m.n, m.codes.size() / m.n}, bytes_of(m.codes)});
-    all.push_back({weight.name + ".scales", DType::kF16, {m.n, m.groups()}, bytes_of(m.scales)});
-    if (m.scheme == Scheme::kW4)
-      all.push_back({weight.name + ".minimums", DType::kF16, {m.n, m.groups()}, bytes_of(m.minimums)});
+    else
+      append_arrays(weight.name, weight.shape[0], *weight.matrix, all);
   }
+  return all;
+}
+
+std::vector<NamedBytes> expected_arrays(const ModelConfig& config, const QuantizeOptions& options) {
+  ModelWeights unallocated;
+  std::vector<NamedBytes> all;
+  for (const NamedWeight& weight : named_weights(config, unallocated)) {
+    if (weight.vector != nullptr) {
+      all.push_back({weight.name, DType::kF32, weight.shape, {}});
+      continue;
+    }
+    // One row tells the shapes.
+    WeightMatrix row = allocate(weight, unallocated, 1, static_cast<uint32_t>(weight.shape[1]), options);
+    append_arrays(weight.name, weight.shape[0], row, all);
+  }
+  for (NamedBytes& array : all) array.bytes = {};
   return all;
 }
 

@@ -35,5 +35,7 @@ struct NamedBytes {
 };
 // The arrays of allocated weights.
 std::vector<NamedBytes> named_bytes(const ModelConfig& config, ModelWeights& weights);
+// Their names, dtypes and shapes for these options, without any bytes.
+std::vector<NamedBytes> expected_arrays(const ModelConfig& config, const QuantizeOptions& options);
 
 }  // namespace polygraft

@@ -9,6 +9,7 @@
 #include "test/check.h"
 #include "test/support/files.h"
 #include "test/support/golden.h"
+#include "test/support/weights.h"
 
 using namespace polygraft;
 
@@ -41,25 +42,6 @@ struct Edited {
     return ::load(path);
   }
 };
-
-bool equal(const WeightMatrix& a, const WeightMatrix& b) {
-  return a.scheme == b.scheme && a.n == b.n && a.k == b.k && a.group == b.group && a.codes == b.codes &&
-         a.scales == b.scales && a.minimums == b.minimums && a.values == b.values;
-}
-bool equal(const ModelWeights& a, const ModelWeights& b) {
-  if (!equal(a.embedding, b.embedding) || !equal(a.head, b.head) || a.final_norm != b.final_norm ||
-      a.layers.size() != b.layers.size())
-    return false;
-  for (size_t i = 0; i < a.layers.size(); ++i) {
-    const LayerWeights &x = a.layers[i], &y = b.layers[i];
-    if (x.attention_norm != y.attention_norm || x.mlp_norm != y.mlp_norm || x.q_norm != y.q_norm ||
-        x.k_norm != y.k_norm)
-      return false;
-    for (size_t p = 0; p < 7; ++p)
-      if (!equal(x.projections[p], y.projections[p]) || x.biases[p] != y.biases[p]) return false;
-  }
-  return true;
-}
 
 std::vector<std::string> files_in(const std::string& dir) {
   std::vector<std::string> names;
@@ -186,8 +168,8 @@ TEST(the_cache_gives_the_same_weights) {
       const LoadedModel second = load_model(golden_dir(name), options, cache,
                                             [&](const char* phase, uint64_t, uint64_t) { return ++phases[phase] > 0; });
       CHECK_EQ(phases.count("quantize"), 0u);  // read, not made anew
-      CHECK(equal(plain.weights, first.weights));
-      CHECK(equal(plain.weights, second.weights));
+      CHECK(weights_equal(plain.weights, first.weights));
+      CHECK(weights_equal(plain.weights, second.weights));
       CHECK_EQ(second.digest, plain.digest);
     }
 }
@@ -201,12 +183,12 @@ TEST(a_damaged_cache_is_ignored_and_replaced) {
     std::string broken = whole;
     broken[at] ^= 4;
     files::write_file(file, broken);
-    CHECK(equal(load(golden_dir("mistral"), kW4, cache).weights, plain.weights));
+    CHECK(weights_equal(load(golden_dir("mistral"), kW4, cache).weights, plain.weights));
     CHECK(files::read_file(file) == whole);
   }
   for (const size_t length : {size_t{0}, size_t{5}, whole.size() - 1}) {
     files::write_file(file, whole.substr(0, length));
-    CHECK(equal(load(golden_dir("mistral"), kW4, cache).weights, plain.weights));
+    CHECK(weights_equal(load(golden_dir("mistral"), kW4, cache).weights, plain.weights));
     CHECK(files::read_file(file) == whole);
   }
   CHECK_EQ(files_in(cache).size(), 1u);  // no temporary files left

@@ -1,5 +1,6 @@
 #include "model/quantize.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -42,6 +43,58 @@ TEST(affine_search_beats_the_plain_range) {
   CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 32)) < 0.072);
   CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 64)) < 0.083);
   CHECK(relative_error(values, quantize(values.data(), 256, 1024, Scheme::kW4, 128)) < 0.093);
+}
+
+// A group's smallest weight gets code 0, its largest code 15, and both come back but for the rounding to fp16.
+TEST(the_plain_grid_spans_the_range) {
+  const auto values = gaussian(256 * 1024, 5);
+  const WeightMatrix w = quantize(values.data(), 256, 1024, Scheme::kW4, 64, Grid::kPlain);
+  CHECK_NEAR(relative_error(values, w), 0.090, 0.001);
+  for (uint32_t first = 0; first < 1024; first += 64) {
+    const auto [low, high] = std::minmax_element(values.begin() + first, values.begin() + first + 64);
+    for (const auto at : {low, high}) {
+      const auto column = static_cast<uint32_t>(at - values.begin());
+      CHECK_NEAR(dequantize(w, 0, column), *at, 0.004);
+    }
+  }
+}
+
+// llama.cpp's Q4_0 as ggml-quants.c computes it: d = extreme / -8, q = min(15, trunc(x / d + 8.5)), x' = d * (q - 8).
+TEST(the_symmetric_grid_is_that_of_q4_0) {
+  const uint32_t n = 64, k = 96, group = 32;
+  const auto values = gaussian(n * k, 6);
+  const WeightMatrix w = quantize(values.data(), n, k, Scheme::kW4, group, Grid::kSymmetric);
+  uint32_t different = 0;
+  for (uint32_t r = 0; r < n; ++r)
+    for (uint32_t first = 0; first < k; first += group) {
+      const float* const x = values.data() + size_t{r} * k + first;
+      const float extreme = *std::max_element(x, x + group, [](float a, float b) { return std::abs(a) < std::abs(b); });
+      const float exact = extreme / -8, d = fp16_to_float(float_to_fp16(exact));
+      for (uint32_t i = 0; i < group; ++i) {
+        const int q = std::min(15, static_cast<int>(x[i] / exact + 8.5f));
+        const float got = dequantize(w, r, first + i), expected = d * static_cast<float>(q - 8);
+        different += got != expected ? 1 : 0;
+        CHECK_NEAR(got, expected, std::abs(d) * 1.001f);
+      }
+    }
+  CHECK(different < n * k / 1000);  // codes near a tie: this engine divides by the scale as it is stored
+}
+
+// What a 4-bit file of 16 evenly spaced values stands for comes back as it was.
+TEST(a_group_that_lies_on_a_grid_stays_on_it) {
+  std::mt19937 random(7);
+  std::vector<float> values(32 * 64);
+  for (size_t first = 0; first < values.size(); first += 32) {
+    const float scale = fp16_to_float(float_to_fp16(static_cast<float>(random() % 1000 + 1) / 7000.0f));
+    const float minimum = fp16_to_float(float_to_fp16(-scale * static_cast<float>(random() % 16)));
+    for (uint32_t i = 0; i < 32; ++i) {
+      const uint32_t q = i == 3 ? 0 : i == 17 ? 15 : random() % 16;
+      values[first + i] = scale * static_cast<float>(q) + minimum;
+    }
+  }
+  const WeightMatrix w = quantize(values.data(), 32, 64, Scheme::kW4, 32);
+  for (uint32_t r = 0; r < 32; ++r)
+    for (uint32_t c = 0; c < 64; ++c) CHECK_EQ(dequantize(w, r, c), values[r * 64 + c]);
 }
 
 TEST(nf4_and_w8_have_the_errors_of_their_papers) {

@@ -55,8 +55,12 @@ std::vector<Tensor> read_tensors(const std::string& path) {
   return all;
 }
 
-void write_tensors(const std::string& path, const std::vector<Tensor>& tensors) {
+void write_tensors(const std::string& path, const std::vector<Tensor>& tensors,
+                   const std::map<std::string, std::string, std::less<>>& metadata) {
   std::string header = "{", data;
+  for (const auto& [key, value] : metadata)
+    header += (header.size() > 1 ? "," : "\"__metadata__\":{") + quote_json(key) + ":" + quote_json(value);
+  if (!metadata.empty()) header += "}";
   for (const Tensor& tensor : tensors) {
     header += (header.size() > 1 ? "," : "") + quote_json(tensor.name) + ":{\"dtype\":\"" + dtype_name(tensor.dtype) +
               "\",\"shape\":" + shape_text(tensor.shape) + ",\"data_offsets\":[" + std::to_string(data.size()) + "," +

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct Tensor {
   std::string bytes;
 };
 std::vector<Tensor> read_tensors(const std::string& path);
-void write_tensors(const std::string& path, const std::vector<Tensor>& tensors);
+void write_tensors(const std::string& path, const std::vector<Tensor>& tensors,
+                   const std::map<std::string, std::string, std::less<>>& metadata = {});
 
 }  // namespace polygraft::files
