@@ -114,7 +114,7 @@ export type Constraint =
 
 /** Use of the prefix cache. */
 export interface CacheUse {
-  /** Requests share cached prefixes only under equal salts. Default: "". */
+  /** Requests share cached prefixes only under equal salts, at most 256 bytes. Default: "". */
   readonly salt?: string;
   /** Neither reads nor fills the cache. Default: false. */
   readonly bypass?: boolean;

@@ -28,6 +28,16 @@ describe("the stream", () => {
     expect(events.slice(1, -1).every(({ event }) => event?.$case === "delta")).toBe(true);
   });
 
+  test("counts the prompt tokens that came from the cache", async () => {
+    const ids = Array.from({ length: 100 }, (_, i) => (i * 17) % 300);
+    const wanted = request({ $case: "tokenIds", value: { ids } });
+    const [first, again] = [await generate(wanted), await generate(wanted)];
+    expect(again.tokenIds).toEqual(first.tokenIds);
+    expect([first.accepted?.cachedTokens, again.accepted?.cachedTokens]).toEqual([0, 64]);
+    expect(again.finished?.usage).toMatchObject({ promptTokens: 100, cachedTokens: 64 });
+    expect((await generate({ ...wanted, cache: { bypass: true } })).accepted?.cachedTokens).toBe(0);
+  });
+
   test("names the worker in its headers", async () => {
     let worker: string | undefined;
     const stream = tiny.inference.generate(request("hello"), {

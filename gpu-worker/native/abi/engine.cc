@@ -164,14 +164,15 @@ void pg_adapter_get_info(const pg_adapter* adapter, pg_adapter_info* out) { writ
 
 void pg_adapter_close(pg_adapter* adapter) { delete adapter; }
 
-pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, uint32_t* slot, pg_error* error) {
+pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, const char* digest, uint32_t* slot,
+                          pg_error* error) {
   return guarded(error, [&] {
     required(slot, "slot");
     if (required(adapter, "adapter")->model_digest != engine->digest) {
       throw Error(PG_FAILED_PRECONDITION, "adapter",
                   "the adapter was opened for another model: open it with this engine");
     }
-    *slot = engine->slots->attach(adapter->weights);
+    *slot = engine->slots->attach(adapter->weights, digest != nullptr ? digest : "");
   });
 }
 

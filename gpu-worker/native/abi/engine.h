@@ -69,6 +69,7 @@ typedef struct pg_engine_options {
   uint32_t max_queue;             // waiting requests; default: 1024
   uint64_t kv_bytes;              // for KV blocks; default: max_sequences at 1024 tokens, at most 1 GiB
   uint64_t adapter_bytes;         // for adapters on the device; default: 512 MiB
+  bool no_prefix_cache;           // computes every prompt in full
 } pg_engine_options;
 
 // What an engine serves. Strings live as long as the engine.
@@ -119,8 +120,10 @@ void pg_adapter_get_info(const pg_adapter* adapter, pg_adapter_info* out);
 // Frees host memory. An attached copy on the device stays.
 void pg_adapter_close(pg_adapter* adapter);
 // Packs an adapter for the kernels. `slot` is its handle in requests. PG_RESOURCE_EXHAUSTED if the budget is full:
-// the host then detaches another one.
-pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, uint32_t* slot, pg_error* error);
+// the host then detaches another one. `digest` names the adapter's content, config included: prefixes are shared
+// between slots of one digest, so they outlast the slot. NULL: only requests for this slot share them.
+pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, const char* digest, uint32_t* slot,
+                          pg_error* error);
 // Frees a slot once no sequence uses it; new requests for it fail with PG_NOT_FOUND at once.
 pg_code pg_adapter_detach(pg_engine* engine, uint32_t slot, pg_error* error);
 
@@ -155,6 +158,9 @@ typedef struct pg_request {
   bool logprobs, prompt_logprobs;
   uint32_t top_logprobs;             // at most 20
   int32_t priority;                  // higher first
+  const char* cache_salt;            // prefixes are shared under equal salts only; any bytes, at most 256
+  uint32_t cache_salt_bytes;
+  bool cache_bypass;                 // neither reads nor fills the prefix cache
 } pg_request;
 
 typedef enum pg_event_kind {
@@ -196,8 +202,9 @@ typedef struct pg_load {
   uint32_t running, waiting;  // sequences
   uint32_t waiting_tokens;    // prompt tokens not computed yet
   uint32_t in_flight_tokens;  // prompt left and output allowed, of all sequences
-  uint32_t kv_blocks_used;
+  uint32_t kv_blocks_used;    // by sequences
   uint64_t adapter_bytes_used;
+  uint32_t kv_blocks_cached;  // held by the prefix cache alone: given up when others need them
 } pg_load;
 
 // What one step produced.

@@ -94,6 +94,7 @@ EngineOptions check_options(const pg_engine_options& options) {
       in_range("max_step_tokens", or_default(options.max_step_tokens, std::max(kDefaultStepTokens, sequences)),
                sequences, kMaxStepTokens);
   checked.max_queue = in_range("max_queue", or_default(options.max_queue, kDefaultQueue), 1, kMaxQueue);
+  checked.step.prefix_cache = !options.no_prefix_cache;
   checked.kv_bytes = options.kv_bytes;
   checked.adapter_bytes = options.adapter_bytes != 0 ? options.adapter_bytes : kDefaultAdapterBytes;
   return checked;

@@ -15,6 +15,7 @@ constexpr uint32_t kMaxStopIds = 64;
 constexpr uint32_t kMaxBiases = 1024;
 constexpr uint32_t kMaxTopLogprobs = 20;
 constexpr int32_t kMaxPriority = 100;
+constexpr uint32_t kMaxSaltBytes = 256;
 
 [[noreturn]] void refuse(const char* field, const std::string& message) {
   throw Error(PG_INVALID_ARGUMENT, field, std::string(field) + " " + message);
@@ -94,6 +95,16 @@ std::vector<pg_logit_bias> check_bias(const pg_request& request, const ModelConf
   return {entries.begin(), entries.end()};
 }
 
+std::string check_salt(const pg_request& request) {
+  const char* const field = "cache.salt";
+  if (request.cache_salt_bytes > kMaxSaltBytes) {
+    refuse(field, "has " + std::to_string(request.cache_salt_bytes) + " bytes, at most " +
+                      std::to_string(kMaxSaltBytes));
+  }
+  const auto bytes = list(field, request.cache_salt, request.cache_salt_bytes);
+  return {bytes.begin(), bytes.end()};
+}
+
 SamplingParams check_sampling(const pg_request& request, const ModelConfig& config) {
   check_range("sampling.temperature", request.temperature, 0, 10);
   check_above_zero("sampling.top_p", request.top_p, 1);
@@ -139,6 +150,8 @@ SequenceOptions check_request(const pg_request& request, const ModelConfig& conf
   if (request.priority < -kMaxPriority || request.priority > kMaxPriority) {
     refuse("qos.priority", "is " + std::to_string(request.priority) + ", allowed are -100 to 100");
   }
+  options.cache_bypass = request.cache_bypass;
+  options.cache_salt = check_salt(request);
   if (request.adapter_slot != PG_NO_ADAPTER) options.adapter = slots.lease(request.adapter_slot);
   return options;
 }

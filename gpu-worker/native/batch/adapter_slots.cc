@@ -33,12 +33,13 @@ AttachedAdapter::~AttachedAdapter() {
 AdapterSlots::AdapterSlots(Backend& backend, const ModelConfig& config, uint64_t byte_limit)
     : backend_(backend), config_(config), budget_(std::make_shared<ByteBudget>(byte_limit)) {}
 
-uint32_t AdapterSlots::attach(const AdapterWeights& weights) {
+uint32_t AdapterSlots::attach(const AdapterWeights& weights, const std::string& digest) {
   auto adapter = std::make_shared<AttachedAdapter>(budget_, backend_.adapter_bytes(config_, weights));
   adapter->set_device(backend_.upload_adapter(config_, weights));
   const std::lock_guard lock(mutex_);
   if (next_slot_ == PG_NO_ADAPTER) throw Error(PG_RESOURCE_EXHAUSTED, "", "all slot numbers are used up: restart");
   const uint32_t slot = next_slot_++;
+  adapter->set_identity(digest.empty() ? "slot " + std::to_string(slot) : digest);
   slots_.emplace(slot, std::move(adapter));
   return slot;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "model/backend.h"
 
@@ -26,7 +27,8 @@ class ByteBudget {
   std::atomic<uint64_t> used_{0};
 };
 
-// An adapter on the device. Its memory and its share of the budget live until the last holder lets go.
+// An adapter on the device. It never changes: its identity names its content for as long as anybody holds it. Its
+// memory and its share of the budget live until the last holder lets go.
 class AttachedAdapter {
  public:
   // Takes `bytes` of the budget; throws Error(PG_RESOURCE_EXHAUSTED) if they are not left.
@@ -37,11 +39,15 @@ class AttachedAdapter {
 
   void set_device(std::unique_ptr<DeviceAdapter> device) { device_ = std::move(device); }
   const DeviceAdapter* device() const { return device_.get(); }
+  void set_identity(std::string identity) { identity_ = std::move(identity); }
+  // Equal only for adapters of equal content.
+  const std::string& identity() const { return identity_; }
 
  private:
   std::shared_ptr<ByteBudget> budget_;
   uint64_t bytes_;
   std::unique_ptr<DeviceAdapter> device_;
+  std::string identity_;
 };
 
 // What a sequence holds while it may still be computed. Null: the base alone.
@@ -53,7 +59,8 @@ class AdapterSlots {
   AdapterSlots(Backend& backend, const ModelConfig& config, uint64_t byte_limit);
 
   // Packs an adapter and returns its slot. Slot numbers are never reused, so a stale one cannot mean another adapter.
-  uint32_t attach(const AdapterWeights& weights);
+  // `digest` names its content; without one, nobody else's content counts as equal.
+  uint32_t attach(const AdapterWeights& weights, const std::string& digest = {});
   // Closes a slot to new requests at once; its memory goes when the last sequence with a lease ends.
   void detach(uint32_t slot);
   // For one sequence. Throws Error(PG_NOT_FOUND, "adapter").

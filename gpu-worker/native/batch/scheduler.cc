@@ -1,6 +1,7 @@
 #include "batch/scheduler.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -19,13 +20,13 @@ bool Scheduler::Outranks::operator()(const Sequence* a, const Sequence* b) const
   return a->arrival < b->arrival;
 }
 
-Scheduler::Scheduler(const StepLimits& limits, KvAllocator& kv) : limits_(limits), kv_(kv) {}
+Scheduler::Scheduler(const StepLimits& limits, KvAllocator& kv) : limits_(limits), cache_(kv) {}
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
-  if (blocks_for(sequence->final_size()) > kv_.capacity()) {
+  if (blocks_for(sequence->final_size()) > cache_.capacity()) {
     throw Error(PG_INVALID_ARGUMENT, "prompt",
                 "prompt and output can take " + std::to_string(sequence->final_size()) +
-                    " tokens, the KV blocks hold " + std::to_string(uint64_t{kv_.capacity()} * kKvBlockTokens));
+                    " tokens, the KV blocks hold " + std::to_string(uint64_t{cache_.capacity()} * kKvBlockTokens));
   }
   Sequence* const added = sequence.get();
   const uint64_t id = added->options().id;
@@ -80,9 +81,11 @@ void Scheduler::plan_prompts(std::vector<Chunk>& chunks, uint32_t& budget, uint3
 void Scheduler::admit(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows) {
   while (budget > 0 && !waiting_.empty() && running_.size() < limits_.max_sequences) {
     Sequence& next = **waiting_.begin();
-    if (!has_room_for(next)) return;
+    std::vector<uint32_t> prefix = cached_prefix(next);
+    if (!has_room_for(next, prefix)) return;
     waiting_.erase(&next);
     running_.insert(&next);
+    adopt(next, std::move(prefix));
     grow(next, next.target());
     add_prompt_chunk(next, chunks, budget, scored_rows);
   }
@@ -103,18 +106,52 @@ void Scheduler::add_prompt_chunk(Sequence& sequence, std::vector<Chunk>& chunks,
   scored_rows -= std::min(rows, scored_rows);
 }
 
-// Blocks for all its tokens, and one to grow for each running sequence that may need another.
-bool Scheduler::has_room_for(const Sequence& sequence) const {
+void Scheduler::advance(Sequence& sequence, uint32_t count) {
+  sequence.computed += count;
+  if (!uses_cache(sequence)) return;
+  const std::span<const uint32_t> tokens = sequence.tokens();
+  const std::span<const uint32_t> blocks = sequence.blocks;
+  while (sequence.computed / kKvBlockTokens > sequence.cached_blocks) {
+    const uint32_t last = sequence.cached_blocks++;
+    sequence.blocks[last] = cache_.insert(sequence.cache_scope(), tokens.first(size_t{last + 1} * kKvBlockTokens),
+                                          blocks.first(last + 1));
+  }
+}
+
+bool Scheduler::uses_cache(const Sequence& sequence) const {
+  return limits_.prefix_cache && !sequence.options().cache_bypass;
+}
+
+std::vector<uint32_t> Scheduler::cached_prefix(const Sequence& sequence) const {
+  if (!uses_cache(sequence)) return {};
+  return cache_.find(sequence.cache_scope(), std::span(sequence.tokens()).first(sequence.skippable()));
+}
+
+// Blocks for all its tokens, and one to grow for each running sequence that may need another. Those of the prefix are
+// there, but those that are idle would be idle no more.
+bool Scheduler::has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix) const {
   const auto growing = std::count_if(running_.begin(), running_.end(), [](const Sequence* other) {
     return blocks_for(other->final_size()) > other->blocks.size();
   });
-  return uint64_t{blocks_for(sequence.target())} + static_cast<uint64_t>(growing) <= kv_.free_blocks();
+  const auto shared =
+      std::count_if(prefix.begin(), prefix.end(), [this](uint32_t block) { return !cache_.is_idle(block); });
+  return uint64_t{blocks_for(sequence.target())} + static_cast<uint64_t>(growing) <=
+         cache_.available() + static_cast<uint64_t>(shared);
+}
+
+// Begins with cached keys and values.
+void Scheduler::adopt(Sequence& sequence, std::vector<uint32_t> prefix) {
+  for (const uint32_t block : prefix) cache_.retain(block);
+  sequence.cached_blocks = static_cast<uint32_t>(prefix.size());
+  sequence.computed = sequence.cached_blocks * kKvBlockTokens;
+  sequence.blocks = std::move(prefix);
+  if (!sequence.started) sequence.cached_tokens = std::min(sequence.computed, sequence.input_count());
 }
 
 // Gives a running sequence blocks for `tokens` positions; false if it was itself preempted for lack of them.
 bool Scheduler::grow(Sequence& sequence, uint32_t tokens) {
   while (sequence.blocks.size() < blocks_for(tokens)) {
-    if (const auto block = kv_.allocate()) {
+    if (const auto block = cache_.allocate()) {
       sequence.blocks.push_back(*block);
       continue;
     }
@@ -134,8 +171,9 @@ void Scheduler::preempt(Sequence& sequence) {
 }
 
 void Scheduler::free_blocks(Sequence& sequence) {
-  for (const uint32_t block : sequence.blocks) kv_.release(block);
+  cache_.release(sequence.blocks);
   sequence.blocks.clear();
+  sequence.cached_blocks = 0;
 }
 
 }  // namespace polygraft

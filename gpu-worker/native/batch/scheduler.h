@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "batch/kv_allocator.h"
+#include "batch/prefix_cache.h"
 #include "batch/sequence.h"
 
 namespace polygraft {
@@ -18,6 +19,7 @@ struct StepLimits {
   uint32_t max_step_tokens = 512;  // at least max_sequences
   // Prompt rows whose logits are wanted. They are held at once, a vocabulary each, so such prompts take smaller chunks.
   uint32_t max_scored_rows = 64;
+  bool prefix_cache = true;
 };
 
 // A sequence's share of a step: `count` positions from `sequence->computed`.
@@ -43,6 +45,8 @@ class Scheduler {
   // The next step: at most `max_sequences` chunks, each of at least one position. KV blocks are there for all of them.
   // Empty only if there are no sequences.
   std::vector<Chunk> plan();
+  // Notes that `count` more positions of a planned sequence are computed; blocks that are full now can be shared.
+  void advance(Sequence& sequence, uint32_t count);
   // Takes a sequence out, wherever it is, and frees its blocks. Null if the id is unknown.
   std::unique_ptr<Sequence> remove(uint64_t id);
 
@@ -52,6 +56,7 @@ class Scheduler {
   const std::unordered_map<uint64_t, std::unique_ptr<Sequence>>& sequences() const { return sequences_; }
   // How often a sequence gave up its blocks.
   uint64_t preemptions() const { return preemptions_; }
+  const PrefixCache& prefix_cache() const { return cache_; }
 
  private:
   struct Outranks {
@@ -63,13 +68,16 @@ class Scheduler {
   void plan_prompts(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
   void admit(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
   void add_prompt_chunk(Sequence& sequence, std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
-  bool has_room_for(const Sequence& sequence) const;
+  bool uses_cache(const Sequence& sequence) const;
+  std::vector<uint32_t> cached_prefix(const Sequence& sequence) const;
+  bool has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix) const;
+  void adopt(Sequence& sequence, std::vector<uint32_t> prefix);
   bool grow(Sequence& sequence, uint32_t tokens);
   void preempt(Sequence& sequence);
   void free_blocks(Sequence& sequence);
 
   const StepLimits limits_;
-  KvAllocator& kv_;
+  PrefixCache cache_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // by id
   Ranking waiting_, running_;
   uint64_t arrivals_ = 0;

@@ -11,6 +11,9 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
       max_context_(max_context),
       input_count_(static_cast<uint32_t>(options_.prompt.size()) - options_.resumed),
       tokens_(std::move(options_.prompt)) {
+  // Identities hold no zero byte, so no salt can make one scope look like another.
+  if (options_.adapter) cache_scope_ = options_.adapter->identity();
+  cache_scope_ += '\0' + options_.cache_salt;
   std::sort(options_.stop_ids.begin(), options_.stop_ids.end());
   if (options_.sampling.penalizes()) {
     const std::span<const uint32_t> all = tokens_;
@@ -35,6 +38,12 @@ uint32_t Sequence::target() const {
   if (!finish()) return size();
   // Only scores are left: each comes from the position before its token.
   return options_.prompt_logprobs ? input_count_ - 1 : 0;
+}
+
+uint32_t Sequence::skippable() const {
+  const uint32_t all = target();
+  const uint32_t first_score = std::max(scored, 1u) - 1;
+  return scores_at(first_score) ? std::min(first_score, all) : std::max(all, 1u) - 1;
 }
 
 uint32_t Sequence::final_size() const {

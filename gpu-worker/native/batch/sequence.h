@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "abi/engine.h"
@@ -26,6 +27,8 @@ struct SequenceOptions {
   bool prompt_logprobs = false;
   uint32_t top_logprobs = 0;
   AdapterLease adapter;
+  std::string cache_salt;     // only requests of equal salt share cached prefixes
+  bool cache_bypass = false;  // neither reads nor fills the prefix cache
 };
 
 // A request and how far it has come. Its tokens are the prompt, then the output; keys and values are computed from the
@@ -53,6 +56,11 @@ class Sequence {
     const uint32_t all = target();
     return all > computed ? all - computed : 0;
   }
+  // How many of its first positions need not be computed if their keys and values are there: the logits of none of
+  // them are wanted.
+  uint32_t skippable() const;
+  // Whose cached prefixes it may share: those of equal adapter content and equal salt.
+  const std::string& cache_scope() const { return cache_scope_; }
   // Most tokens that it can ever have.
   uint32_t final_size() const;
   // Whether the logits at `position` are wanted as the score of the prompt token behind it. Scores reported before a
@@ -69,11 +77,14 @@ class Sequence {
   uint32_t scored = 0;           // prompt tokens whose score was reported
   bool started = false;          // PG_EVENT_STARTED was reported
   std::vector<uint32_t> blocks;  // KV blocks by position / kKvBlockTokens
+  uint32_t cached_blocks = 0;    // of those, how many are in the prefix cache: the first
+  uint32_t cached_tokens = 0;    // prompt tokens that came from the prefix cache when it was first admitted
 
  private:
   SequenceOptions options_;
   uint32_t max_context_;
   uint32_t input_count_;
+  std::string cache_scope_;
   std::vector<uint32_t> tokens_;
   TokenHistory history_;  // kept only if the sampling penalizes
 };

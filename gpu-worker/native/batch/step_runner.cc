@@ -102,12 +102,11 @@ bool StepRunner::wants_logits(const Sequence& sequence, uint32_t position) const
 void StepRunner::finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report) {
   Sequence& sequence = *chunk.sequence;
   if (!sequence.started) {
-    report.started(sequence.options().id, 0);
+    report.started(sequence.options().id, sequence.cached_tokens);
     sequence.started = true;
     report_first_score(sequence, report);
   }
   const uint32_t first = sequence.computed;
-  sequence.computed += chunk.count;
   bool finite = true;
   for (uint32_t position = first; position < first + chunk.count; ++position) {
     if (!wants_logits(sequence, position)) continue;
@@ -120,9 +119,9 @@ void StepRunner::finish_chunk(const Chunk& chunk, std::span<const float> logits,
       break;  // the chunk's last row: the token just chosen has none yet
     }
   }
-  if (!finite) {
-    fail(sequence, PG_DATA_LOSS, report);
-  } else if (sequence.pending() == 0) {
+  if (!finite) return fail(sequence, PG_DATA_LOSS, report);
+  scheduler_.advance(sequence, chunk.count);
+  if (sequence.pending() == 0) {
     const uint64_t id = sequence.options().id;
     report.finished(id, *sequence.finish());
     scheduler_.remove(id);
@@ -174,7 +173,8 @@ pg_load StepRunner::load() const {
   pg_load load{};
   load.running = scheduler_.running();
   load.waiting = scheduler_.waiting();
-  load.kv_blocks_used = allocator_.used_blocks();
+  load.kv_blocks_used = scheduler_.prefix_cache().held();
+  load.kv_blocks_cached = scheduler_.prefix_cache().idle();
   for (const auto& [id, sequence] : scheduler_.sequences()) {
     if (sequence->pending() > 1) load.waiting_tokens += sequence->pending();
     load.in_flight_tokens += sequence->final_size() - sequence->computed;

@@ -35,7 +35,6 @@ class StepRunner {
   // Running, waiting, tokens and blocks as they are now. Steps and adapter bytes are the caller's.
   pg_load load() const;
   const Scheduler& scheduler() const { return scheduler_; }
-  const KvAllocator& kv_allocator() const { return allocator_; }
 
  private:
   void run_alone(const Chunk& chunk, Report& report);

@@ -137,8 +137,9 @@ Napi::Value EngineObject::attach_adapter(const Napi::CallbackInfo& info) {
   auto slot = std::make_shared<uint32_t>(PG_NO_ADAPTER);
   return run(
       env,
-      [handle = handle_, adapter, slot](pg_error* error) {
-        return pg_adapter_attach(handle->engine(), adapter.get(), slot.get(), error);
+      [handle = handle_, adapter, digest = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : std::string(),
+       slot](pg_error* error) {
+        return pg_adapter_attach(handle->engine(), adapter.get(), digest.c_str(), slot.get(), error);
       },
       [slot](Napi::Env result_env) -> Napi::Value { return Napi::Number::New(result_env, *slot); });
 }

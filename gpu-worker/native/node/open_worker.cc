@@ -61,6 +61,8 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
   values.max_queue = small_count(object, "maxQueue");
   values.kv_bytes = count(object, "kvBytes");
   values.adapter_bytes = count(object, "adapterBytes");
+  const Napi::Value prefix_cache = object.Get("prefixCache");
+  values.no_prefix_cache = prefix_cache.IsBoolean() && !prefix_cache.As<Napi::Boolean>().Value();
   return choose<pg_scheme>(object, "scheme", {{"w4", PG_SCHEME_W4}, {"nf4", PG_SCHEME_NF4}, {"f32", PG_SCHEME_F32}},
                            values.scheme) &&
          choose<pg_activations>(object, "activations", {{"int8", PG_ACTIVATIONS_INT8}, {"f32", PG_ACTIVATIONS_F32}},

@@ -13,7 +13,8 @@ void write_load(const pg_load& load, double* out) {
                                                      static_cast<double>(load.waiting_tokens),
                                                      static_cast<double>(load.in_flight_tokens),
                                                      static_cast<double>(load.kv_blocks_used),
-                                                     static_cast<double>(load.adapter_bytes_used)};
+                                                     static_cast<double>(load.adapter_bytes_used),
+                                                     static_cast<double>(load.kv_blocks_cached)};
   std::memcpy(out, fields, sizeof(fields));
 }
 

@@ -18,7 +18,7 @@ namespace polygraft::node {
 // A buffer is an ArrayBuffer: kLoadBytes of pg_load as f64, kEvents pg_events, kAlternatives pg_alternatives.
 class ReportChannel {
  public:
-  static constexpr size_t kLoadFields = 9;
+  static constexpr size_t kLoadFields = 10;
   static constexpr size_t kLoadBytes = 128;
   static constexpr size_t kEvents = 4096;
   static constexpr size_t kAlternatives = 16384;

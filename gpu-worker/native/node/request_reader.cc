@@ -83,6 +83,10 @@ RequestReader::RequestReader(uint64_t id, Napi::Object object) {
   request_.logprobs = flag(object, "logprobs");
   request_.prompt_logprobs = flag(object, "promptLogprobs");
   request_.top_logprobs = whole(object, "topLogprobs", "response.top_logprobs", 0);
+  if (const Napi::Value salt = object.Get("cacheSalt"); salt.IsString()) salt_ = salt.As<Napi::String>().Utf8Value();
+  request_.cache_salt = salt_.data();
+  request_.cache_salt_bytes = static_cast<uint32_t>(salt_.size());
+  request_.cache_bypass = flag(object, "cacheBypass");
   request_.priority = static_cast<int32_t>(std::min(1e6, std::max(-1e6, number(object, "priority", 0))));
 }
 

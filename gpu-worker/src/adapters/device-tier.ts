@@ -105,7 +105,7 @@ export class DeviceTier {
   private async attach(version: AdapterVersion, host: HostAdapter): Promise<number | undefined> {
     if (version.host !== host) return undefined;
     try {
-      return await this.engine.attachAdapter(host);
+      return await this.engine.attachAdapter(host, version.digest);
     } catch (error) {
       if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
       // The adapter was checked when it was opened: it is not at fault.

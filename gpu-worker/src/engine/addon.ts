@@ -37,6 +37,8 @@ export interface NativeOptions {
   readonly kvBytes?: number;
   /** Bytes of adapters on the device. Default: 512 MiB. */
   readonly adapterBytes?: number;
+  /** Shares keys and values between requests that begin alike. Default: true. */
+  readonly prefixCache?: boolean;
 }
 
 /** pg_model_info. */
@@ -95,11 +97,11 @@ export interface NativeEngine {
   /** Sets the receiver, once, before the first submit. */
   onReport(callback: NativeReportCallback): NativeReportLayout;
   openAdapter(directory: string): Promise<NativeAdapter>;
-  attachAdapter(adapter: NativeAdapter): Promise<number>;
+  attachAdapter(adapter: NativeAdapter, digest?: string): Promise<number>;
   detachAdapter(slot: number): void;
   submit(id: number, request: EngineRequest): void;
   cancel(id: number): void;
-  /** Fills the nine fields of a load, in the order of pg_load. */
+  /** Fills the ten fields of a load, in the order of pg_load. */
   load(out: Float64Array): void;
   close(): Promise<void>;
 }

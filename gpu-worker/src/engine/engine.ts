@@ -75,6 +75,10 @@ export interface EngineRequest {
   readonly topLogprobs?: number;
   /** Higher goes first. Default: 0. */
   readonly priority?: number;
+  /** Prefixes are shared under equal salts only, at most 256 bytes. Default: empty. */
+  readonly cacheSalt?: string;
+  /** Neither reads nor fills the prefix cache. Default: false. */
+  readonly cacheBypass?: boolean;
 }
 
 /** A token that could have been, with its natural log-probability. */
@@ -109,8 +113,11 @@ export interface EngineLoad {
   readonly waitingTokens: number;
   /** Prompt left and output allowed, of all sequences. */
   readonly inFlightTokens: number;
+  /** By sequences. */
   readonly kvBlocksUsed: number;
   readonly adapterBytesUsed: number;
+  /** Held by the prefix cache alone: given up when others need them. */
+  readonly kvBlocksCached: number;
 }
 
 /** An inference engine. Failures are `EngineError`s. */
@@ -118,8 +125,11 @@ export interface Engine {
   readonly info: EngineInfo;
   /** Reads a PEFT folder into host memory and checks it against the model. */
   openAdapter(directory: string): Promise<HostAdapter>;
-  /** Packs an adapter onto the device. RESOURCE_EXHAUSTED when the budget is full: detach another one first. */
-  attachAdapter(adapter: HostAdapter): Promise<number>;
+  /**
+   * Packs an adapter onto the device. RESOURCE_EXHAUSTED when the budget is full: detach another one first. `digest`
+   * names its content: cached prefixes are shared between slots of one digest, else between requests for one slot only.
+   */
+  attachAdapter(adapter: HostAdapter, digest?: string): Promise<number>;
   /** Frees a slot once no sequence uses it. */
   detachAdapter(slot: number): void;
   /** Queues a sequence and returns its id. Throws what can be known at once: bad fields, a full queue. */

@@ -9,6 +9,7 @@ import { openNativeEngine } from "./native-engine.js";
 /** What a listener heard. */
 interface Heard {
   started: number;
+  cached: number;
   scores: { token: number; logprob: number }[];
   tokens: { token: number; logprob: number; top: readonly Alternative[] }[];
   end: string;
@@ -17,13 +18,16 @@ interface Heard {
 /** Submits a request and waits for its end; `onToken` can act in between. */
 function generate(engine: Engine, request: EngineRequest, onToken?: (id: number, heard: Heard) => void): Promise<Heard> {
   return new Promise((resolve) => {
-    const heard: Heard = { started: 0, scores: [], tokens: [], end: "" };
+    const heard: Heard = { started: 0, cached: 0, scores: [], tokens: [], end: "" };
     const end = (how: string): void => {
       heard.end = how;
       resolve(heard);
     };
     const listener: SequenceListener = {
-      started: () => heard.started++,
+      started: (cached) => {
+        heard.started++;
+        heard.cached = cached;
+      },
       promptScore: (token, logprob) => heard.scores.push({ token, logprob }),
       token: (token, logprob, top) => {
         heard.tokens.push({ token, logprob, top });
@@ -95,7 +99,11 @@ test("whoever shares the batch, a request returns what it returns alone", async 
     ...(i % 2 === 0 ? { temperature: 0.9, topP: 0.95, seed: BigInt(i) << 40n } : {}),
   }));
   const together = await Promise.all(requests.map((request) => generate(engine, request)));
-  for (const [i, request] of requests.entries()) expect(await generate(engine, request)).toEqual(together[i]);
+  // Alone, a request may find its own prompt in the cache.
+  for (const [i, request] of requests.entries()) {
+    const alone = await generate(engine, request);
+    expect({ ...alone, cached: 0 }).toEqual({ ...together[i], cached: 0 });
+  }
   const base = await generate(engine, { ...long, maxTokens: 8 });
   expect(await generate(engine, { ...long, maxTokens: 8, adapterSlot: slots[0] ?? 0 })).not.toEqual(base);
 });
@@ -107,6 +115,45 @@ test("a prompt can be scored without generating", async () => {
   expect(heard.scores[0]?.logprob).toBe(0);
   expect(heard.scores[1]?.logprob).toBeLessThan(0);
 });
+
+test("a prompt that was there before comes from the cache, unless it is salted, bypassed or of another adapter", async () => {
+  const request = { prompt: Uint32Array.from({ length: 150 }, (_, i) => (i * 11) % 320), maxTokens: 6, logprobs: true };
+  const first = await generate(engine, { ...request, cacheSalt: "first" });
+  expect(first.cached).toBe(0);
+  expect(engine.load().kvBlocksCached).toBeGreaterThanOrEqual(2);
+  expect(await generate(engine, { ...request, cacheSalt: "first" })).toEqual({ ...first, cached: 128 });
+  for (const other of [{ cacheSalt: "first\0" }, { cacheSalt: "first", cacheBypass: true }]) {
+    expect(await generate(engine, { ...request, ...other })).toEqual(first);
+  }
+  const adapted = { ...request, cacheSalt: "first", adapterSlot: slots[0] ?? 0 };
+  expect((await generate(engine, adapted)).cached).toBe(0);
+  expect((await generate(engine, adapted)).cached).toBe(128);
+});
+
+test("prefixes outlast the slot of an adapter whose content has a name", async () => {
+  const request = { prompt: new Uint32Array(70).fill(9), maxTokens: 2 };
+  const serve = async (digest?: string): Promise<number> => {
+    const adapter = await engine.openAdapter(`${folder.path}/adapter-1`);
+    const adapterSlot = await engine.attachAdapter(adapter, digest);
+    adapter.close();
+    const { cached } = await generate(engine, { ...request, adapterSlot });
+    engine.detachAdapter(adapterSlot);
+    return cached;
+  };
+  expect([await serve("sha256:1"), await serve("sha256:1"), await serve(), await serve()]).toEqual([0, 64, 0, 0]);
+});
+
+test("without a prefix cache every prompt is computed", async () => {
+  await using plain = await openUncached();
+  const request = { prompt: new Uint32Array(70).fill(9), maxTokens: 2 };
+  for (let i = 0; i < 2; i++) expect((await generate(plain.engine, request)).cached).toBe(0);
+  expect(plain.engine.load().kvBlocksCached).toBe(0);
+});
+
+async function openUncached(): Promise<{ engine: Engine } & AsyncDisposable> {
+  const opened = await openNativeEngine({ modelDir: `${folder.path}/model`, threads: 1, prefixCache: false });
+  return { engine: opened, [Symbol.asyncDispose]: async () => opened.close() };
+}
 
 test("a cancelled sequence hears so and frees its blocks", async () => {
   const heard = await generate(engine, long, (id, { tokens }) => {
@@ -147,6 +194,7 @@ describe("bad requests are refused by field, before they reach the batch", () =>
     ["sampling.logit_bias", { logitBias: Array.from({ length: 320 }, (_, tokenId) => ({ tokenId, bias: -100 })) }],
     ["response.top_logprobs", { topLogprobs: 21 }],
     ["qos.priority", { priority: 101 }],
+    ["cache.salt", { cacheSalt: "s".repeat(257) }],
   ];
   test.each(cases)("%s %o", (field, change) => {
     const submit = (): number => engine.submit({ ...long, ...change }, {} as SequenceListener);

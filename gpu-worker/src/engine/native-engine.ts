@@ -81,12 +81,12 @@ class AddonEngine implements Engine {
     }
   }
 
-  async attachAdapter(adapter: HostAdapter): Promise<number> {
+  async attachAdapter(adapter: HostAdapter, digest = ""): Promise<number> {
     if (!(adapter instanceof AddonAdapter)) {
       throw new EngineError("INVALID_ARGUMENT", "the adapter was opened by another kind of engine", "adapter");
     }
     try {
-      return await this.#native.attachAdapter(adapter.native);
+      return await this.#native.attachAdapter(adapter.native, digest);
     } catch (error) {
       throw toEngineError(error);
     }

@@ -5,7 +5,7 @@ import type { Alternative, EngineFinish, EngineLoad } from "./engine.js";
 export const EVENT = { started: 0, promptScore: 1, token: 2, finished: 3, failed: 4 } as const;
 
 /** Numbers in a load. */
-export const LOAD_FIELDS = 9;
+export const LOAD_FIELDS = 10;
 
 const FINISHES: readonly EngineFinish[] = ["stop-token", "max-tokens", "context-full", "cancelled"];
 const EVENT_WORDS = 8;
@@ -86,5 +86,6 @@ export function readLoad(fields: Float64Array): EngineLoad {
     inFlightTokens: field(6),
     kvBlocksUsed: field(7),
     adapterBytesUsed: field(8),
+    kvBlocksCached: field(9),
   };
 }

@@ -39,6 +39,7 @@ export class LoadMeter {
       waitingTokens: load.waitingTokens,
       inFlightTokens: load.inFlightTokens,
       kvBlocksUsed: load.kvBlocksUsed,
+      kvBlocksCached: load.kvBlocksCached,
       stepMicros: this.medianStepMicros(),
       steps: BigInt(load.steps),
       adapterBytesUsed: BigInt(load.adapterBytesUsed),

@@ -13,6 +13,7 @@ const MAX_STOP_TEXT_BYTES = 256;
 const MAX_STOP_TOKENS = 64;
 const MAX_BIASES = 1024;
 const MAX_TOP_LOGPROBS = 20;
+const MAX_SALT_BYTES = 256;
 const UINT32_MAX = 0xffff_ffff;
 
 // An absent message means the same as an empty one.
@@ -25,7 +26,7 @@ const NO_RESPONSE: ResponseOptions = {};
  * `requestId` is used where the request names none.
  */
 export function makePlan(request: GenerateRequest, model: ServedModel, requestId?: string): Plan {
-  const { sampling = NO_SAMPLING, stopping = NO_STOPPING, response = NO_RESPONSE, resume, qos } = request;
+  const { sampling = NO_SAMPLING, stopping = NO_STOPPING, response = NO_RESPONSE, resume, qos, cache } = request;
   assertModel(request.model, model.name);
   assertSupported(request);
   const checks = new Checks();
@@ -42,6 +43,9 @@ export function makePlan(request: GenerateRequest, model: ServedModel, requestId
   const coalesceTokens = checks.number("response.coalesce_tokens", response.coalesceTokens, { min: 1, max: 1024 }, 1);
   const coalesceMillis = checks.number("response.coalesce_millis", response.coalesceMillis, { min: 0, max: 10_000 }, 100);
   const priority = checks.number("qos.priority", qos?.priority, { min: -100, max: 100 }, 0);
+  const cacheSalt = cache?.salt ?? "";
+  const saltBytes = Buffer.byteLength(cacheSalt);
+  checks.require(saltBytes <= MAX_SALT_BYTES, "cache.salt", `has ${saltBytes} bytes; at most ${MAX_SALT_BYTES} are allowed`);
   const minTokens = checkStopping(checks, stopping, model);
   const engine = {
     ...checkSampling(checks, sampling, model),
@@ -55,6 +59,8 @@ export function makePlan(request: GenerateRequest, model: ServedModel, requestId
     promptLogprobs: (response.promptLogprobs ?? false) && resumedIds.length === 0,
     topLogprobs,
     priority,
+    cacheSalt,
+    cacheBypass: cache?.bypass ?? false,
   };
   checks.done();
   return {

@@ -52,6 +52,7 @@ function engineOptions(): Option[] {
     new Option("--max-step-tokens <n>", "most tokens in one step (default: 512)").argParser(integer(1)),
     new Option("--max-queue <n>", "most requests that wait (default: 1024)").argParser(integer(0)),
     new Option("--kv-bytes <size>", "memory for keys and values (default: by need, at most 1G)").argParser(byteSize),
+    new Option("--no-prefix-cache", "computes every prompt in full (default: prompts that begin alike share their beginning)"),
     new Option("--cache-dir <dir>", "keeps quantized weights and fetched adapters (default: in the user's cache folder)"),
   ];
 }

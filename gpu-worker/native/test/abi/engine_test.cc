@@ -45,7 +45,7 @@ class Engine {
     pg_adapter* adapter = nullptr;
     uint32_t slot = PG_NO_ADAPTER;
     if (pg_adapter_open(engine_, dir.c_str(), &adapter, &error) != PG_OK ||
-        pg_adapter_attach(engine_, adapter, &slot, &error) != PG_OK) {
+        pg_adapter_attach(engine_, adapter, nullptr, &slot, &error) != PG_OK) {
       check::fail(__FILE__, __LINE__, dir + ": " + error.message);
     }
     pg_adapter_close(adapter);
@@ -176,7 +176,7 @@ TEST(info_and_errors) {
   REQUIRE(pg_adapter_open(other.get(), other_model.adapter_dir(other_model.adapters[0]).c_str(), &adapter, &error) ==
           PG_OK);
   uint32_t slot = 0;
-  CHECK_EQ(pg_adapter_attach(engine.get(), adapter, &slot, &error), PG_FAILED_PRECONDITION);
+  CHECK_EQ(pg_adapter_attach(engine.get(), adapter, nullptr, &slot, &error), PG_FAILED_PRECONDITION);
   pg_adapter_close(adapter);
 }
 

@@ -39,6 +39,27 @@ struct Run {
   Outcomes outcomes;
 };
 
+constexpr uint32_t kTraceContext = 384;
+
+// Adapters that come and go: what was evicted is attached again in another slot.
+struct Adapters {
+  explicit Adapters(TinyEngine& engine) : engine(engine) {
+    weights.push_back(tiny_adapter(engine.config, 1, 4, 0x7f));
+    weights.push_back(tiny_adapter(engine.config, 2, 16, 0x05));
+    weights.push_back(tiny_adapter(engine.config, 3, 1, 0x70));
+    for (size_t i = 0; i < weights.size(); ++i) slots.push_back(attach(i));
+  }
+  uint32_t attach(size_t i) { return engine.slots.attach(weights[i], "digest " + std::to_string(i)); }
+  void reload(size_t i) {
+    engine.slots.detach(slots[i]);
+    slots[i] = attach(i);
+  }
+
+  TinyEngine& engine;
+  std::vector<AdapterWeights> weights;
+  std::vector<uint32_t> slots;
+};
+
 SequenceOptions random_request(uint64_t id, std::mt19937& random, TinyEngine& engine,
                                const std::vector<uint32_t>& slots) {
   // Many outputs outgrow the block that the growth of their sequence was admitted with: that makes preemptions.
@@ -46,7 +67,16 @@ SequenceOptions random_request(uint64_t id, std::mt19937& random, TinyEngine& en
   const auto upto = [&](uint32_t most) { return static_cast<uint32_t>(random() % (most + 1)); };
   std::vector<uint32_t> prompt(1 + (chance(4) ? upto(150) : upto(30)));
   for (uint32_t& token : prompt) token = upto(engine.config.vocab_size - 1);
-  SequenceOptions options = request(id, prompt, chance(2) ? 80 + upto(120) : upto(40));
+  if (chance(2)) {  // one of two texts that others begin with too
+    std::vector<uint32_t> text(64 + upto(100));
+    const uint32_t which = upto(1);
+    for (uint32_t i = 0; i < text.size(); ++i) text[i] = (which * 31 + i * 7) % 96;
+    prompt.insert(prompt.begin(), text.begin(), text.end());
+  }
+  const auto room = kTraceContext - static_cast<uint32_t>(prompt.size());
+  SequenceOptions options = request(id, prompt, std::min(room, chance(2) ? 80 + upto(120) : upto(40)));
+  options.cache_bypass = chance(8);
+  if (chance(8)) options.cache_salt = "salt";
   if (prompt.size() > 8 && chance(4)) options.resumed = upto(5);
   if (chance(5)) options.stop_ids = {upto(95), upto(95)};
   options.min_tokens = std::min(upto(8), options.max_tokens);
@@ -176,15 +206,104 @@ TEST(a_cancelled_sequence_leaves_before_the_next_step) {
   CHECK(same(run.outcomes[2], engine.alone(request(2, {1, 2, 3}, 50))));
 }
 
+// Runs one request after another.
+TEST(a_known_beginning_is_not_computed_again) {
+  TinyEngine engine;
+  Run run(engine, {.max_sequences = 2, .max_step_tokens = 512}, 24);
+  std::vector<uint32_t> text(200);
+  for (uint32_t i = 0; i < text.size(); ++i) text[i] = i * 5 % 96;
+  uint32_t computed = 0;
+  const auto serve = [&](SequenceOptions options) {
+    run.runner.submit(options, run.report);
+    computed = 0;
+    for (; run.runner.step(run.report); run.collect_now()) computed += run.report.load.step_tokens;
+    CHECK(same(run.outcomes[options.id], engine.alone(options)));
+    return run.outcomes[options.id].cached;
+  };
+  CHECK_EQ(serve(request(1, text, 1)), 0u);
+  CHECK_EQ(computed, 200u);
+  CHECK_EQ(run.runner.load().kv_blocks_used, 0u);
+  CHECK_EQ(run.runner.load().kv_blocks_cached, 3u);
+  CHECK_EQ(serve(request(2, text, 1)), 192u);
+  CHECK_EQ(computed, 8u);
+  // The last token is computed in any case: its logits choose the next one.
+  CHECK_EQ(serve(request(3, {text.begin(), text.begin() + 128}, 1)), 64u);
+  CHECK_EQ(serve(request(4, {text.begin(), text.begin() + 129}, 1)), 128u);
+  CHECK_EQ(serve(request(5, {text.begin() + 1, text.end()}, 1)), 0u);
+
+  // Output is known too: here, of a turn of a conversation.
+  SequenceOptions turn = request(6, {7, 7, 7}, 100);
+  CHECK_EQ(serve(turn), 0u);
+  std::vector<uint32_t> next = turn.prompt;
+  for (const uint32_t token : tokens_of(run.outcomes[6])) next.push_back(token);
+  next.push_back(5);
+  CHECK_EQ(serve(request(7, next, 10)), 64u);
+
+  // Scores need the logits of all positions.
+  SequenceOptions scored = request(8, text, 1);
+  scored.prompt_logprobs = true;
+  CHECK_EQ(serve(scored), 0u);
+  SequenceOptions bypass = request(9, text, 1);
+  bypass.cache_bypass = true;
+  CHECK_EQ(serve(bypass), 0u);
+  SequenceOptions salted = request(10, text, 1);
+  salted.cache_salt = std::string("a\0b", 3);
+  CHECK_EQ(serve(salted), 0u);
+  salted.id = 11;
+  CHECK_EQ(serve(salted), 192u);
+  salted.id = 12;
+  salted.cache_salt = std::string("a\0c", 3);
+  CHECK_EQ(serve(salted), 0u);
+}
+
+TEST(prefixes_belong_to_the_content_of_an_adapter_and_outlast_its_slot) {
+  TinyEngine engine;
+  Run run(engine, {.max_sequences = 2, .max_step_tokens = 512}, 32);
+  const std::vector<uint32_t> text(150, 3);
+  uint64_t id = 0;
+  const auto serve = [&](uint32_t slot) {
+    SequenceOptions options = request(++id, text, 3);
+    options.adapter = engine.slots.lease(slot);
+    run.runner.submit(options, run.report);
+    run.finish();
+    CHECK(same(run.outcomes[id], engine.alone(options)));
+    return run.outcomes[id].cached;
+  };
+  run.runner.submit(request(++id, text, 3), run.report);
+  run.finish();
+  const AdapterWeights weights = tiny_adapter(engine.config, 1, 4, 0x7f);
+  const uint32_t first = engine.slots.attach(weights, "sha256:1");
+  CHECK_EQ(serve(first), 0u);
+  CHECK_EQ(serve(first), 128u);
+  engine.slots.detach(first);
+  CHECK_EQ(serve(engine.slots.attach(weights, "sha256:1")), 128u);
+  // A new revision is another adapter; so is one of which nobody says what it holds.
+  CHECK_EQ(serve(engine.slots.attach(tiny_adapter(engine.config, 2, 4, 0x7f), "sha256:2")), 0u);
+  CHECK_EQ(serve(engine.slots.attach(weights)), 0u);
+  const uint32_t unnamed = engine.slots.attach(weights);
+  CHECK_EQ(serve(unnamed), 0u);
+  CHECK_EQ(serve(unnamed), 128u);
+}
+
+TEST(cached_blocks_give_way_to_running_sequences) {
+  TinyEngine engine;
+  Run run(engine, {.max_sequences = 2, .max_step_tokens = 512}, 6);
+  run.runner.submit(request(1, std::vector<uint32_t>(300, 1), 1), run.report);
+  run.finish();
+  CHECK_EQ(run.runner.load().kv_blocks_cached, 4u);
+  const SequenceOptions other = request(2, std::vector<uint32_t>(330, 2), 20);
+  run.runner.submit(other, run.report);
+  run.finish();
+  CHECK(same(run.outcomes[2], engine.alone(other)));
+  CHECK_EQ(run.runner.scheduler().preemptions(), 0u);
+}
+
 // The heart of it: whoever shares the batch, in whatever chunks, with whatever preemptions and cancels around, each
 // request returns the bits that it returns alone. And nothing is left behind.
 TEST(random_traces_equal_each_request_alone) {
   TinyEngine engine;
-  std::vector<uint32_t> slots;
-  slots.push_back(engine.slots.attach(tiny_adapter(engine.config, 1, 4, 0x7f)));
-  slots.push_back(engine.slots.attach(tiny_adapter(engine.config, 2, 16, 0x05)));
-  slots.push_back(engine.slots.attach(tiny_adapter(engine.config, 3, 1, 0x70)));
-  uint64_t preemptions = 0, cancels = 0, ends = 0;
+  Adapters adapters(engine);
+  uint64_t preemptions = 0, cancels = 0, ends = 0, cached = 0, unshared = 0;
   for (uint32_t seed = 0; seed < 12; ++seed) {
     std::mt19937 random(seed);
     std::map<uint64_t, Outcome> expected;
@@ -192,13 +311,15 @@ TEST(random_traces_equal_each_request_alone) {
     limits.max_sequences = 2 + random() % 10;
     limits.max_step_tokens = limits.max_sequences + random() % 70;
     limits.max_scored_rows = 1 + random() % 20;
-    Run run(engine, limits, 6, 384);
+    limits.prefix_cache = seed % 4 != 3;
+    // Few blocks make preemptions, more of them leave room for prefixes.
+    Run run(engine, limits, 6 + random() % (seed % 2 == 0 ? 6 : 40), kTraceContext);
     uint64_t next = 1;
     std::vector<uint64_t> cancelled;
-    const uint64_t requests = 30;
+    const uint64_t requests = 80;
     while (next <= requests || !run.runner.idle()) {
       while (next <= requests && random() % 3 != 0) {
-        const SequenceOptions options = random_request(next, random, engine, slots);
+        const SequenceOptions options = random_request(next, random, engine, adapters.slots);
         expected[next] = engine.alone(options);
         run.runner.submit(options, run.report);
         ++next;
@@ -207,12 +328,14 @@ TEST(random_traces_equal_each_request_alone) {
         const uint64_t id = 1 + random() % (next - 1);
         run.runner.cancel(id, run.report);
       }
+      if (random() % 50 == 0) adapters.reload(random() % adapters.slots.size());
       run.runner.step(run.report);
       run.collect_now();
     }
     for (const auto& [id, outcome] : run.outcomes) {
       CHECK_EQ(outcome.ends, 1);
       ++ends;
+      (limits.prefix_cache ? cached : unshared) += outcome.cached;
       if (outcome.last_kind == PG_EVENT_FINISHED && outcome.last_value == PG_FINISH_CANCELLED) {
         ++cancels;
         CHECK(is_beginning(outcome, expected.at(id)));
@@ -221,14 +344,16 @@ TEST(random_traces_equal_each_request_alone) {
       }
     }
     CHECK_EQ(run.outcomes.size(), requests);
-    CHECK_EQ(run.runner.kv_allocator().used_blocks(), 0u);
+    CHECK_EQ(run.runner.load().kv_blocks_used, 0u);
     preemptions += run.runner.scheduler().preemptions();
   }
   // The traces did what they are for.
   CHECK(preemptions > 5);
   CHECK(cancels > 10);
   CHECK(ends - cancels > 200);
-  for (const uint32_t slot : slots) engine.slots.detach(slot);
+  CHECK(cached > 2000);
+  CHECK_EQ(unshared, 0u);
+  for (const uint32_t slot : adapters.slots) engine.slots.detach(slot);
   CHECK_EQ(engine.slots.bytes_used(), 0u);
 }
 
@@ -284,5 +409,5 @@ TEST(a_backend_error_fails_its_sequence_alone) {
     CHECK(!outcomes[id].tokens.empty());
     CHECK(is_beginning(outcomes[id], engine.alone(request(id, prompt, 20))));
   }
-  CHECK_EQ(runner.kv_allocator().used_blocks(), 0u);
+  CHECK_EQ(runner.load().kv_blocks_used, 0u);
 }

@@ -93,6 +93,7 @@ inline AdapterWeights tiny_adapter(const ModelConfig& config, uint32_t seed, uin
 // What became of one request, bit for bit.
 struct Outcome {
   bool started = false;
+  uint32_t cached = 0;  // prompt tokens from the prefix cache
   std::vector<pg_event> scores, tokens;
   std::vector<pg_alternative> alternatives;  // of scores and tokens in their order
   int ends = 0;
@@ -103,7 +104,7 @@ using Outcomes = std::map<uint64_t, Outcome>;
 inline void collect(const Report& report, Outcomes& outcomes) {
   for (const pg_event& event : report.events) {
     Outcome& outcome = outcomes[event.id];
-    if (event.kind == PG_EVENT_STARTED) outcome.started = true;
+    if (event.kind == PG_EVENT_STARTED) outcome.started = true, outcome.cached = event.value;
     if (event.kind == PG_EVENT_PROMPT_SCORE) outcome.scores.push_back(event);
     if (event.kind == PG_EVENT_TOKEN) outcome.tokens.push_back(event);
     for (uint32_t i = 0; i < event.alternatives; ++i) {

@@ -149,7 +149,7 @@ export interface LoadSample {
   inFlightTokens?:
     | number
     | undefined;
-  /** KV blocks in use. */
+  /** KV blocks that running requests use. */
   kvBlocksUsed?:
     | number
     | undefined;
@@ -166,7 +166,11 @@ export interface LoadSample {
     | bigint
     | undefined;
   /** Units of rank on the device that no running request or pin holds. */
-  freeRankUnits?: number | undefined;
+  freeRankUnits?:
+    | number
+    | undefined;
+  /** KV blocks that hold cached prefixes only. They are given up when requests need them. */
+  kvBlocksCached?: number | undefined;
 }
 
 /** A worker is leaving. */
@@ -892,6 +896,7 @@ function createBaseLoadSample(): LoadSample {
     steps: undefined,
     adapterBytesUsed: undefined,
     freeRankUnits: undefined,
+    kvBlocksCached: undefined,
   };
 }
 
@@ -938,6 +943,9 @@ export const LoadSample: MessageFns<LoadSample> = {
     }
     if (message.freeRankUnits !== undefined) {
       writer.uint32(88).uint32(message.freeRankUnits);
+    }
+    if (message.kvBlocksCached !== undefined) {
+      writer.uint32(96).uint32(message.kvBlocksCached);
     }
     return writer;
   },
@@ -1043,6 +1051,14 @@ export const LoadSample: MessageFns<LoadSample> = {
             message.freeRankUnits = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.kvBlocksCached = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1073,6 +1089,7 @@ export const LoadSample: MessageFns<LoadSample> = {
       ? BigInt(object.adapterBytesUsed)
       : undefined;
     message.freeRankUnits = object.freeRankUnits ?? undefined;
+    message.kvBlocksCached = object.kvBlocksCached ?? undefined;
     return message;
   },
 };

@@ -272,7 +272,7 @@ export interface Choices {
 
 /** Use of the prefix cache. */
 export interface CacheOptions {
-  /** Keeps cached prefixes of one tenant from others. Requests share a prefix only under equal salts. */
+  /** Keeps cached prefixes of one tenant from others. Requests share a prefix only under equal salts. At most 256 bytes. */
   salt: string;
   /** Neither reads nor fills the cache. Default: false. */
   bypass?: boolean | undefined;
