@@ -36,8 +36,15 @@ Examples:
 
 Every command has its own --help.`,
     )
-    .showHelpAfterError("(add --help for what there is)");
+    .showHelpAfterError("(add --help for what there is)")
+    // `bench` and `bench placement` have options of the same names: those after `placement` are its own.
+    .enablePositionalOptions();
   for (const make of commands) root.addCommand(make().copyInheritedSettings(root));
-  for (const command of [root, ...root.commands]) command.exitOverride();
+  throwErrors(root);
   return root;
+}
+
+function throwErrors(command: Command): void {
+  command.exitOverride();
+  for (const below of command.commands) throwErrors(below.copyInheritedSettings(command));
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { orderByTheBook } from "../../test/support/placement-oracle.js";
 import { hash64 } from "./hash.js";
 import { type PlacementWorker, preferenceList, prepareFleet } from "./index.js";
-import { firstInOrder, ranking } from "./order.js";
+import { firstInOrder, positionInOrder } from "./order.js";
 
 const worker = fc.record({
   name: fc.string({ minLength: 1, maxLength: 12 }),
@@ -24,8 +24,10 @@ describe("the order of preference", () => {
         expect(all.slice(0, order.length)).toEqual(order);
         expect(new Set(all)).toEqual(new Set(namesOf(list)));
         expect(preferenceList(fleet, key, limit)).toEqual(all.slice(0, limit));
-        const first = ranking(fleet, hash64(key), limit).map((index) => fleet.workers[index]!.name);
-        expect(first).toEqual(order.slice(0, limit));
+        for (const [position, name] of order.entries()) {
+          const index = fleet.workers.findIndex((worker) => worker.name === name);
+          expect(positionInOrder(fleet, hash64(key), index)).toBe(position);
+        }
       }),
     );
   });

@@ -24,8 +24,8 @@ export function preferenceList(fleet: PlacementFleet, key: string, limit = fleet
   return order.map((index) => fleet.workers[index]!.name);
 }
 
-/** The first `limit` of the order that do not drain, by position in the fleet. */
-export function ranking(fleet: PlacementFleet, hash: Hash64, limit: number): number[] {
+/** The first `limit` of the order that do not drain, by their index in the fleet. */
+function ranking(fleet: PlacementFleet, hash: Hash64, limit: number): number[] {
   const tops = Array.from({ length: fleet.zoneCount }, () => new Top<number>(limit));
   const limits = new Float64Array(tops.length);
   for (const [index, worker] of fleet.workers.entries()) {
@@ -41,7 +41,7 @@ export function ranking(fleet: PlacementFleet, hash: Hash64, limit: number): num
 }
 
 /**
- * The first of the order that passes, by position in the fleet; -1: none. Two passes and no list: only the best of each
+ * The first of the order that passes, by its index in the fleet; -1: none. Two passes and no list: only the best of each
  * zone that pass can be meant, and of these the one with the fewest before it in its zone.
  *
  * @param passes must be false for workers that drain.
@@ -55,6 +55,7 @@ export function firstInOrder(fleet: PlacementFleet, hash: Hash64, passes: (index
     if (best.beats(weights[index]!, gapBelowOne(hash, hashHi[index]!)) || !passes(index)) continue;
     best.offer(index, score(fleet, index, hash));
   }
+  if (zoneCount === 1) return bests[0]!.index;
   for (let index = 0; index < workers.length; index++) {
     const zone = zones[index]!;
     const best = bests[zone]!;
@@ -72,6 +73,29 @@ export function firstInOrder(fleet: PlacementFleet, hash: Hash64, passes: (index
     if (before[zone] !== before[other]) return before[zone]! < before[other]!;
     return bests[zone]!.precedes(bests[other]!);
   }
+}
+
+/** How many come before the worker at `index`, which does not drain, in the order. */
+export function positionInOrder(fleet: PlacementFleet, hash: Hash64, index: number): number {
+  const { workers, weights, hashHi, zones, zoneCount } = fleet;
+  const own = score(fleet, index, hash);
+  const limit = limitOf(own);
+  /** Workers of each zone that do not drain and score higher; where there are several zones, also all of them. */
+  const higher = new Uint32Array(zoneCount);
+  const sizes = new Uint32Array(zoneCount);
+  for (let other = 0; other < workers.length; other++) {
+    const isLower = limit * gapBelowOne(hash, hashHi[other]!) >= weights[other]!;
+    if ((isLower && zoneCount === 1) || workers[other]!.draining === true) continue;
+    sizes[zones[other]!]! += 1;
+    if (!isLower && isBetter(score(fleet, other, hash), other, own, index)) higher[zones[other]!]! += 1;
+  }
+  const turn = higher[zones[index]!]!;
+  let position = 0;
+  // All earlier turns come before it, and of its own turn those that score higher.
+  for (let zone = 0; zone < zoneCount; zone++) {
+    position += higher[zone]! > turn ? turn + 1 : Math.min(turn, zoneCount === 1 ? turn : sizes[zone]!);
+  }
+  return position;
 }
 
 function draining(fleet: PlacementFleet, hash: Hash64, limit: number): number[] {

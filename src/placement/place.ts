@@ -5,7 +5,7 @@ import { Bounds } from "./bounds.js";
 import type { PlacementFleet } from "./fleet.js";
 import { gapBelowOne, hash64 } from "./hash.js";
 import { placeAnywhere } from "./least-loaded.js";
-import { firstInOrder, ranking } from "./order.js";
+import { firstInOrder, positionInOrder } from "./order.js";
 import type { PlacementPolicy } from "./policy.js";
 import { score } from "./rendezvous.js";
 
@@ -101,8 +101,8 @@ function placeByKey(
   const isPreferred = within.index >= 0 && bests.every((best) => best === within || within.precedes(best));
   const isEasy = (index: number) => bounds.loadFitsEasily(workers[index]!, weights[index]!);
   if (replicas > 1 && !(isPreferred && isEasy(within.index))) {
-    const easy = ranking(fleet, hash, replicas).find((index) => standingOf(index) === standing.within && isEasy(index));
-    if (easy !== undefined) return decision(fleet, easy, "spilled");
+    const easy = firstInOrder(fleet, hash, (index) => standingOf(index) === standing.within && isEasy(index));
+    if (easy >= 0 && positionInOrder(fleet, hash, easy) < replicas) return decision(fleet, easy, "spilled");
   }
   if (isPreferred) return decision(fleet, within.index, "preferred");
   for (const [kind, reason] of fallbackReasons.entries()) {

@@ -9,6 +9,7 @@ import { servedModel } from "../fleet/served-model.js";
 import { addServerOptions, withServer } from "../fleet/with-server.js";
 import type { ServerOptions } from "../fleet/with-server.js";
 import { interruptible } from "../interrupt.js";
+import { benchPlacementCommand } from "./bench-placement.js";
 import { Stdout } from "../output/stdout.js";
 import { formatTable } from "../output/table.js";
 import type { Column } from "../output/table.js";
@@ -59,9 +60,11 @@ export function benchCommand(): Command {
 Examples:
   polygraft bench --model ./models/base --adapters ./models/adapters
   polygraft bench --random 135m --streams 1,8 --json
-  polygraft bench --router 127.0.0.1:50051 --repeat 5`,
+  polygraft bench --router 127.0.0.1:50051 --repeat 5
+  polygraft bench placement --workers 64`,
     )
-    .action(bench);
+    .action(bench)
+    .addCommand(benchPlacementCommand());
 }
 
 async function bench({ random, ...options }: BenchOptions): Promise<void> {
