@@ -2,5 +2,12 @@ export { EngineError, type Engine, type EngineErrorCode, type EngineInfo } from 
 export type { Log, LogFields } from "./log.js";
 export { runWorker } from "./main.js";
 export type { EngineOptions, WorkerOptions } from "./options.js";
+export {
+  quantizeModel,
+  type ProjectionErrors,
+  type QuantizeHooks,
+  type QuantizeOptions,
+  type QuantizeReport,
+} from "./quantize/quantize-model.js";
 export { startWorker, type StartHooks } from "./start-worker.js";
 export type { Worker } from "./worker.js";

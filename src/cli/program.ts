@@ -4,6 +4,7 @@ import { adaptersCommand } from "./commands/adapters.js";
 import { benchCommand } from "./commands/bench.js";
 import { demoCommand } from "./commands/demo.js";
 import { generateCommand } from "./commands/generate.js";
+import { quantizeCommand } from "./commands/quantize.js";
 import { routerCommand } from "./commands/router.js";
 import { scoreCommand } from "./commands/score.js";
 import { upCommand } from "./commands/up.js";
@@ -16,6 +17,7 @@ const commands = [
   scoreCommand,
   benchCommand,
   demoCommand,
+  quantizeCommand,
   routerCommand,
   workerCommand,
 ];

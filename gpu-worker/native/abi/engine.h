@@ -229,6 +229,49 @@ pg_code pg_submit(pg_engine* engine, const pg_request* request, pg_error* error)
 void pg_cancel(pg_engine* engine, uint64_t id);
 void pg_engine_load(const pg_engine* engine, pg_load* out);
 
+// ---- Quantizing ahead of time
+
+// How the grid of a W4 group is found.
+typedef enum pg_grid {
+  PG_GRID_SEARCHED = 0,   // the clip range and regression that lower the squared error
+  PG_GRID_PLAIN = 1,      // from the smallest weight to the largest
+  PG_GRID_SYMMETRIC = 2,  // as in llama.cpp's Q4_0
+} pg_grid;
+
+// How a checkpoint is quantized. Zero means the default where one is given.
+typedef struct pg_quantize_options {
+  uint32_t size;
+  const char* model_dir;     // Hugging Face folder: config.json and *.safetensors
+  const char* out_file;      // the weights file to write: together with the source's config.json it can be served
+  pg_scheme scheme;          // default: PG_SCHEME_W4
+  uint32_t group;            // 32, 64 or 128; default: 32
+  uint32_t head_bits;        // 4, 8 or 32; default: 8
+  pg_grid grid;              // default: PG_GRID_SEARCHED; calibration needs it
+  const uint32_t* tokens;    // texts to calibrate with; NULL: weights are rounded by themselves
+  uint32_t token_count;
+  uint32_t sequence_tokens;  // that see each other; default: 512
+  uint32_t threads;          // of the calibration's forward passes; default: all cores
+} pg_quantize_options;
+
+// What quantizing did. Errors are squared errors over squares of what was to be kept, mean over layers, by projection in
+// the order of the target mask.
+typedef struct pg_quantize_report {
+  uint32_t size;
+  uint32_t layers;
+  uint64_t parameters;             // of all matrices
+  uint64_t bytes;                  // of the written file
+  double plain_weight_error[7];    // had groups ranged from their smallest to their largest weight
+  double weight_error[7];          // as written
+  double rounded_output_error[7];  // of outputs on the calibration tokens, had each weight been rounded by itself
+  double output_error[7];          // the same as written; both 0 without calibration
+} pg_quantize_report;
+
+// Reads, quantizes and writes a checkpoint. Blocks for seconds, with calibration for minutes. Phases are "quantize" in
+// bytes, "calibrate" in linear layers and "compare" in layers. Deterministic: the same source, options and tokens give
+// the same file on every machine. Nothing is left of `out_file` if it fails.
+pg_code pg_quantize(const pg_quantize_options* options, pg_progress progress, void* user, pg_quantize_report* out,
+                    pg_error* error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,7 +6,8 @@
 #include "node/engine_object.h"
 #include "node/errors.h"
 #include "node/napi_api.h"
-#include "node/open_worker.h"
+#include "node/open_engine.h"
+#include "node/quantize.h"
 
 namespace polygraft::node {
 namespace {
@@ -20,7 +21,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   }
   auto options = std::make_unique<OpenOptions>();
   if (!read_open_options(info[0].As<Napi::Object>(), *options)) return env.Undefined();
-  return OpenWorker::run(env, std::move(options), info[1]);
+  return open_engine(env, std::move(options), info[1]);
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -32,6 +33,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(classes.release());  // the environment deletes it
   exports.Set("abiVersion", PG_ABI_VERSION);
   exports.Set("open", Napi::Function::New<open>(env, "open"));
+  exports.Set("quantize", Napi::Function::New<quantize>(env, "quantize"));
   exports.Set("NativeEngine", engine);
   exports.Set("NativeAdapter", adapter);
   return exports;

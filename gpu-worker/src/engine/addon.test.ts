@@ -18,6 +18,7 @@ import {
 const addonMembers: Record<keyof NativeAddon, true> = {
   abiVersion: true,
   open: true,
+  quantize: true,
   NativeEngine: true,
   NativeAdapter: true,
 };

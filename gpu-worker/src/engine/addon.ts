@@ -106,10 +106,47 @@ export interface NativeEngine {
   close(): Promise<void>;
 }
 
+/** How a checkpoint is quantized. What is absent has the default that abi/engine.h names. */
+export interface NativeQuantizeOptions {
+  /** Hugging Face folder: config.json and *.safetensors. */
+  readonly modelDir: string;
+  /** The weights file to write. */
+  readonly outFile: string;
+  /** Default: "w4". */
+  readonly scheme?: "w4" | "nf4" | "f32";
+  /** How the grid of a group is found. Default: "searched"; calibration needs it. */
+  readonly grid?: "searched" | "plain" | "symmetric";
+  /** Weights that share a scale: 32, 64 or 128. Default: 32. */
+  readonly group?: number;
+  /** Bits of embedding and head: 4, 8 or 32. Default: 8. */
+  readonly headBits?: number;
+  /** Texts to calibrate with. Absent: weights are rounded by themselves. */
+  readonly tokens?: Uint32Array;
+  /** Tokens that see each other. Default: 512. */
+  readonly sequenceTokens?: number;
+  /** Threads of the calibration's forward passes. Default: all cores. */
+  readonly threads?: number;
+}
+
+/** pg_quantize_report. Errors are by projection: q, k, v, o, gate, up, down. */
+export interface NativeQuantizeReport {
+  readonly layers: number;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly plainWeightError: Float64Array;
+  readonly weightError: Float64Array;
+  readonly roundedOutputError: Float64Array;
+  readonly outputError: Float64Array;
+}
+
+/** Progress of a long call. `false` stops it: it then fails with the code "CANCELLED". */
+export type NativeProgress = (phase: string, done: number, total: number) => boolean | void;
+
 /** What polygraft.node exports. */
 export interface NativeAddon {
   readonly abiVersion: number;
-  open(options: NativeOptions, onProgress?: (phase: string, done: number, total: number) => void): Promise<NativeEngine>;
+  open(options: NativeOptions, onProgress?: NativeProgress): Promise<NativeEngine>;
+  quantize(options: NativeQuantizeOptions, onProgress?: NativeProgress): Promise<NativeQuantizeReport>;
   readonly NativeEngine: { readonly prototype: NativeEngine };
   readonly NativeAdapter: { readonly prototype: NativeAdapter };
 }

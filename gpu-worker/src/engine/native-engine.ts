@@ -8,11 +8,9 @@ import {
   type HostAdapter,
   type SequenceListener,
 } from "./engine.js";
+import { PROJECTIONS } from "./projections.js";
 import { failureOf, toEngineError } from "./native-errors.js";
 import { EVENT, LOAD_FIELDS, readLoad, ReportReader } from "./report-reader.js";
-
-/** Projections in the order of an adapter's target mask. */
-const PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
 
 /** Progress of opening an engine: `done` of `total` bytes of `phase` ("read", "quantize", "pack"). */
 export type OpenProgress = (phase: string, done: number, total: number) => void;

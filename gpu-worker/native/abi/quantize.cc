@@ -1,0 +1,105 @@
+// The C ABI over quantizing ahead of time.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "abi/boundary.h"
+#include "abi/engine.h"
+#include "abi/engine_plan.h"
+#include "calibrate/calibrate.h"
+#include "calibrate/weight_error.h"
+#include "model/backend.h"
+#include "model/checkpoint.h"
+#include "model/error.h"
+#include "model/loader.h"
+#include "model/source.h"
+#include "model/stored.h"
+#include "model/weight_list.h"
+
+namespace polygraft {
+namespace {
+
+constexpr uint32_t kDefaultSequence = 512;
+
+std::string text_option(const char* value, const char* field, const char* what) {
+  if (value == nullptr || value[0] == '\0')
+    throw Error(PG_INVALID_ARGUMENT, field, std::string(field) + " is missing: it must be " + what);
+  return value;
+}
+
+Grid grid_of(pg_grid grid, bool calibrated) {
+  if (calibrated && grid != PG_GRID_SEARCHED)
+    throw Error(PG_INVALID_ARGUMENT, "grid", "calibration searches its grids: leave grid at its default");
+  switch (grid) {
+    case PG_GRID_SEARCHED: return Grid::kSearched;
+    case PG_GRID_PLAIN: return Grid::kPlain;
+    case PG_GRID_SYMMETRIC: return Grid::kSymmetric;
+  }
+  throw Error(PG_INVALID_ARGUMENT, "grid", "grid is unknown: use searched, plain or symmetric");
+}
+
+uint64_t parameters(const ModelConfig& config, ModelWeights& weights) {
+  uint64_t sum = 0;
+  for (const NamedWeight& weight : named_weights(config, weights))
+    if (weight.matrix != nullptr) sum += weight.shape[0] * weight.shape[1];
+  return sum;
+}
+
+void quantize_model(const pg_quantize_options& given, const LoadProgress& progress, pg_quantize_report& report) {
+  const std::string dir = text_option(given.model_dir, "model_dir", "a folder with config.json");
+  const std::string out = text_option(given.out_file, "out_file", "the file to write");
+  const bool calibrated = given.tokens != nullptr;
+  QuantizeOptions options = check_quantization(given.scheme, given.group, given.head_bits);
+  options.grid = grid_of(given.grid, calibrated);
+
+  const ModelConfig config = read_model_config(dir);
+  const Checkpoint checkpoint(dir);
+  if (stored_options(checkpoint))
+    throw Error(PG_FAILED_PRECONDITION, "model_dir", dir + " is quantized already: quantize its source");
+  check_tensors(checkpoint, config);
+  ModelWeights weights;
+  std::map<std::string, std::string> notes;
+  if (calibrated) {
+    BackendOptions exact;
+    exact.threads = given.threads;
+    exact.activations = PG_ACTIVATIONS_F32;
+    exact.kv_f32 = true;
+    const auto backend = create_cpu_backend(exact);
+    const CalibrationTokens tokens{{given.tokens, given.token_count},
+                                   given.sequence_tokens != 0 ? given.sequence_tokens : kDefaultSequence};
+    CalibrationGain gain;
+    weights = calibrate_checkpoint(checkpoint, config, options, tokens, *backend, progress, gain);
+    std::copy(gain.rounded.begin(), gain.rounded.end(), report.rounded_output_error);
+    std::copy(gain.calibrated.begin(), gain.calibrated.end(), report.output_error);
+    notes["calibration_tokens"] = std::to_string(given.token_count);
+  } else {
+    weights = quantize_checkpoint(checkpoint, config, options, progress);
+  }
+  const WeightError error = weight_error(checkpoint, config, weights, progress);
+  std::copy(error.plain.begin(), error.plain.end(), report.plain_weight_error);
+  std::copy(error.stored.begin(), error.stored.end(), report.weight_error);
+  report.layers = config.layers;
+  report.parameters = parameters(config, weights);
+  write_stored(out, config, options, weights, std::move(notes));
+  report.bytes = std::filesystem::file_size(out);
+}
+
+}  // namespace
+}  // namespace polygraft
+
+using namespace polygraft;
+
+extern "C" pg_code pg_quantize(const pg_quantize_options* options, pg_progress progress, void* user,
+                               pg_quantize_report* out, pg_error* error) {
+  return guarded(error, [&] {
+    pg_quantize_report report{};
+    quantize_model(
+        read_struct(options, "options"),
+        [progress, user](const char* phase, uint64_t done, uint64_t total) {
+          return progress == nullptr || progress(user, phase, done, total);
+        },
+        report);
+    write_struct(required(out, "out"), report);
+  });
+}

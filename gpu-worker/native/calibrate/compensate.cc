@@ -1,0 +1,146 @@
+#include "calibrate/compensate.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "model/affine_search.h"
+#include "model/parallel_for.h"
+#include "model/quantize.h"
+
+namespace polygraft {
+namespace {
+
+constexpr uint32_t kRows = 8;            // that share a pass over U
+constexpr uint32_t kSampledRows = 256;
+
+// Rows in the middle of being quantized.
+struct Rows {
+  const float* original;       // [count][k]
+  std::vector<float> current;  // the same with what was made up for so far
+  std::vector<float> errors;   // [count][k]: original - quantized, where done
+  std::vector<uint8_t> codes;  // [count][k]
+  uint32_t first = 0, count = 0, k = 0;
+};
+
+// Rounds one weight of a group and remembers its error.
+struct AffineRounder {
+  Affine grid;
+  float inverse;
+  uint8_t code(float v) const {
+    const float q = (v - grid.minimum) * inverse;
+    const float bounded = q > 0 ? (q < 15.0f ? q : 15.0f) : 0.0f;
+    return static_cast<uint8_t>((bounded + 12582912.0f) - 12582912.0f);
+  }
+  float value(uint8_t code) const { return grid.scale * static_cast<float>(code) + grid.minimum; }
+};
+struct Nf4Rounder {
+  float scale, inverse;
+  uint8_t code(float v) const { return nearest_nf4(v * inverse); }
+  float value(uint8_t code) const { return scale * kNf4Table[code]; }
+};
+
+// Columns [begin, end) of one row, one by one; each makes the followers within the group make up for it at once.
+template <class Rounder>
+void round_group(const Rounder& rounder, const Feedback& feedback, Rows& rows, uint32_t row, uint32_t begin,
+                 uint32_t end) {
+  const size_t at = size_t{row} * rows.k;
+  float* const current = rows.current.data() + at;
+  for (uint32_t j = begin; j < end; ++j) {
+    const uint8_t code = rounder.code(current[j]);
+    const float error = rows.original[at + j] - rounder.value(code);
+    rows.codes[at + j] = code;
+    rows.errors[at + j] = error;
+    const float* const u = feedback.u.data() + size_t{j} * rows.k;
+    for (uint32_t c = j + 1; c < end; ++c) current[c] += error * u[c];
+  }
+}
+
+void quantize_group(const Feedback& feedback, Rows& rows, uint32_t row, uint32_t g, WeightMatrix& out) {
+  const uint32_t begin = g * out.group, end = std::min(out.k, begin + out.group);
+  const float* const from = rows.current.data() + size_t{row} * rows.k + begin;
+  const size_t at = size_t{rows.first + row} * out.groups() + g;
+  if (out.scheme == Scheme::kW4) {
+    Group group;
+    group.load(from, end - begin, feedback.importance.data() + begin);
+    const Affine grid = search_affine(group);
+    out.scales[at] = float_to_fp16(grid.scale);
+    out.minimums[at] = float_to_fp16(grid.minimum);
+    round_group(AffineRounder{grid, grid.scale != 0 ? 1.0f / grid.scale : 0.0f}, feedback, rows, row, begin, end);
+  } else {
+    float largest = 0;
+    for (uint32_t i = 0; i < end - begin; ++i) largest = std::max(largest, from[i] < 0 ? -from[i] : from[i]);
+    const float scale = round_to_fp16(largest);
+    out.scales[at] = float_to_fp16(scale);
+    round_group(Nf4Rounder{scale, scale > 0 ? 1.0f / scale : 0.0f}, feedback, rows, row, begin, end);
+  }
+}
+
+// Columns from `end` on make up for the errors of columns [begin, end): for each, errors in ascending order.
+void pass_on(const Feedback& feedback, Rows& rows, uint32_t begin, uint32_t end) {
+  constexpr uint32_t kStrip = 512;  // columns whose sums stay in the first cache
+  for (uint32_t first = end; first < rows.k; first += kStrip) {
+    const uint32_t last = std::min(rows.k, first + kStrip);
+    for (uint32_t j = begin; j < end; ++j) {
+      const float* const u = feedback.u.data() + size_t{j} * rows.k;
+      for (uint32_t row = 0; row < rows.count; ++row) {
+        const float error = rows.errors[size_t{row} * rows.k + j];
+        float* const current = rows.current.data() + size_t{row} * rows.k;
+        for (uint32_t c = first; c < last; ++c) current[c] += error * u[c];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void quantize_with_feedback(const float* values, const Feedback& feedback, WeightMatrix& out) {
+  parallel_for(out.n, kRows, [&](uint64_t first, uint64_t last) {
+    Rows rows;
+    rows.original = values + first * out.k;
+    rows.first = static_cast<uint32_t>(first);
+    rows.count = static_cast<uint32_t>(last - first);
+    rows.k = out.k;
+    rows.current.assign(rows.original, rows.original + size_t{rows.count} * out.k);
+    rows.errors.resize(rows.current.size());
+    rows.codes.resize(rows.current.size());
+    for (uint32_t g = 0; g < out.groups(); ++g) {
+      for (uint32_t row = 0; row < rows.count; ++row) quantize_group(feedback, rows, row, g, out);
+      pass_on(feedback, rows, g * out.group, std::min(out.k, (g + 1) * out.group));
+    }
+    for (uint32_t row = 0; row < rows.count; ++row)
+      pack_nibbles(rows.codes.data() + size_t{row} * out.k, rows.first + row, out);
+  });
+}
+
+OutputError output_error(const float* values, const WeightMatrix& quantized, const Gram& gram) {
+  const uint32_t k = quantized.k, count = std::min(quantized.n, kSampledRows);
+  // x H x^T from the upper triangle.
+  const auto form = [&](const std::vector<double>& x) {
+    double sum = 0;
+    for (uint32_t i = 0; i < k; ++i) {
+      const double* const row = gram.upper_row(i);
+      double rest = 0;
+      for (uint32_t j = i + 1; j < k; ++j) rest += row[j] * x[j];
+      sum += x[i] * (row[i] * x[i] + 2 * rest);
+    }
+    return sum;
+  };
+  std::vector<OutputError> parts(count);
+  parallel_for(count, 1, [&](uint64_t part, uint64_t) {
+    const auto row = static_cast<uint32_t>(part * quantized.n / count);
+    std::vector<double> weights(k), errors(k);
+    for (uint32_t c = 0; c < k; ++c) {
+      weights[c] = values[size_t{row} * k + c];
+      errors[c] = weights[c] - dequantize(quantized, row, c);
+    }
+    parts[part] = {form(errors), form(weights)};
+  });
+  OutputError sum;
+  for (const OutputError& part : parts) {
+    sum.error += part.error;
+    sum.output += part.output;
+  }
+  return sum;
+}
+
+}  // namespace polygraft

@@ -1,0 +1,21 @@
+// How far quantized weights are from their source.
+#pragma once
+
+#include <array>
+
+#include "model/checkpoint.h"
+#include "model/loader.h"
+
+namespace polygraft {
+
+// Squared error over squared weights of each projection, mean over layers; 0 where nothing is quantized.
+struct WeightError {
+  std::array<double, 7> plain{};   // of the same scheme with groups from their smallest to their largest weight
+  std::array<double, 7> stored{};  // of the weights as they are
+};
+
+// Reads the source again. Phase "compare". The sums have one order, whatever the number of threads.
+WeightError weight_error(const Checkpoint& checkpoint, const ModelConfig& config, ModelWeights& weights,
+                         const LoadProgress& progress);
+
+}  // namespace polygraft

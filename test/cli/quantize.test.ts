@@ -1,0 +1,125 @@
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { runCli, startCli } from "../support/run-cli.js";
+import { temporaryFolder } from "../support/temporary-folder.js";
+import { writeTinyModel } from "../support/tiny-model.js";
+
+// Scoring starts processes; a busy machine takes its time over that.
+vi.setConfig({ testTimeout: 120_000 });
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let model: string;
+let texts: string;
+const path = (name: string): string => join(folder.path, name);
+const words = (count: number): string => Array.from({ length: count }, (_, i) => `word${(i * i) % 97} is here`).join(" ");
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  model = path("tiny");
+  await writeTinyModel(model);
+  await writeFile(join(model, "chat_template.jinja"), "{{ messages }}");
+  await writeFile(join(model, "notes.bin"), "not needed to serve");
+  texts = path("texts.jsonl");
+  await writeFile(texts, [JSON.stringify(words(300)), "", JSON.stringify({ text: words(200) })].join("\n"));
+});
+afterAll(() => folder[Symbol.asyncDispose]());
+
+async function score(of: string): Promise<number> {
+  const { stdout, stderr } = await runCli(["score", "--model", of, "--json", "-"], "Hello there, how are you?", {
+    XDG_CACHE_HOME: path("cache"),
+  });
+  if (stdout === "") throw new Error(stderr);
+  return (JSON.parse(stdout) as { meanNll: number }).meanNll;
+}
+
+interface Errors {
+  readonly projection: string;
+  readonly plainWeights: number;
+  readonly weights: number;
+  readonly roundedOutputs: number;
+  readonly outputs: number;
+}
+interface Report {
+  readonly calibrationTokens: number;
+  readonly bytes: number;
+  readonly projections: readonly Errors[];
+}
+
+test("writes a folder that serves what the source serves", async () => {
+  const { code, stdout, stderr } = await runCli(["quantize", model, "--output", path("plain")]);
+  expect(code).toBe(0);
+  // Phases that passed quickly may not be told.
+  expect(stderr).toMatch(/^(?:quantize…\n)?(?:compare…\n)?$/);
+  expect(stdout).toContain("q_proj");
+  expect(stdout).toMatch(/weight error {2}\d\.\d+ % → \d\.\d+ % \(-\d+ %\)/);
+  expect(stdout).toMatch(/wrote {9}.*plain: w4-g32, head in 8 bits, 0\.\d MB, \d\.\d\d bits a weight\n$/);
+  // All that serving needs, and nothing else.
+  expect((await readdir(path("plain"))).toSorted()).toEqual([
+    "chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+  ]);
+  expect(await score(path("plain"))).toBe(await score(model));
+});
+
+test("calibrates, tells what outputs gained, and gives the same bytes again", async () => {
+  const args = (name: string): string[] => [
+    "quantize", model, "--output", path(name), "--group-size", "64", "--head-bits", "4", "--calibrate", texts, "--json",
+  ];
+  const first = await runCli(args("first"));
+  const second = await runCli([...args("second"), "--threads", "1"]);
+  expect(first).toMatchObject({ code: 0, stderr: "" });
+  const report = JSON.parse(first.stdout) as Report;
+  expect(report.calibrationTokens).toBeGreaterThan(1000);
+  expect(report.projections.map(({ projection }) => projection)).toContain("down_proj");
+  for (const { plainWeights, roundedOutputs, outputs } of report.projections) {
+    expect(plainWeights).toBeGreaterThan(0);
+    expect(outputs).toBeGreaterThan(0);
+    expect(outputs).toBeLessThan(0.9 * roundedOutputs);
+  }
+  const bytes = await readFile(join(path("first"), "model.safetensors"));
+  expect(bytes.length).toBe(report.bytes);
+  expect(bytes.equals(await readFile(join(path("second"), "model.safetensors")))).toBe(true);
+  expect(JSON.parse(second.stdout)).toEqual({ ...report, output: path("second") });
+  expect(await score(path("first"))).toBeCloseTo(await score(model), 0);
+});
+
+test("a table of calibration shows both errors", async () => {
+  const { stdout } = await runCli(["quantize", model, "-o", path("nf4"), "--scheme", "nf4", "-c", texts, "--calibrate-tokens", "600"]);
+  expect(stdout).toContain("outputs, written");
+  expect(stdout).toMatch(/output error .* on 600 tokens/);
+  expect(stdout).toContain("nf4-g32");
+});
+
+test("says what is wrong and leaves nothing", async () => {
+  await writeFile(path("short.txt"), "too short");
+  await writeFile(path("broken.jsonl"), '"fine"\n{"txt": 1}\n');
+  await mkdir(path("there"));
+  const before = await readdir(folder.path);
+  const refused = async (args: readonly string[], code: number, message: string | RegExp): Promise<void> => {
+    const result = await runCli(["quantize", ...args]);
+    expect(result.stderr.split("\n").find((line) => line.startsWith("polygraft: ")) ?? result.stderr).toMatch(message);
+    expect(result.code).toBe(code);
+  };
+  const out = ["--output", path("never")];
+  await refused([model], 2, /--output/);
+  await refused([model, ...out, "--group-size", "48"], 2, /one of 32, 64, 128/);
+  await refused([model, ...out, "--calibrate-tokens", "500"], 2, /needs --calibrate/);
+  await refused([model, ...out, "--calibrate", path("short.txt")], 2, /needs at least 256/);
+  await refused([model, ...out, "--calibrate", path("broken.jsonl")], 2, /line 2, is neither/);
+  await refused([model, ...out, "--calibrate", path("none.txt")], 1, /cannot be read.*none\.txt/);
+  await refused([model, "--output", path("there")], 2, /exists already/);
+  await refused([path("nowhere"), ...out], 1, /config\.json/);
+  await refused([path("plain"), ...out], 1, /quantized already/);
+  expect(await readdir(folder.path)).toEqual(before);
+});
+
+test("Ctrl-C ends it and leaves nothing", async () => {
+  await writeFile(path("long.txt"), words(40_000));
+  const before = await readdir(folder.path);
+  const cli = startCli(["quantize", model, "-o", path("stopped"), "-c", path("long.txt"), "--calibrate-tokens", "100000"]);
+  cli.process.stderr.on("data", (text: string) => {
+    if (text.includes("calibrate")) cli.process.kill("SIGINT");
+  });
+  expect((await cli.result).code).toBe(130);
+  expect(await readdir(folder.path)).toEqual(before);
+});
