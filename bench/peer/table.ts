@@ -1,3 +1,4 @@
+import { markdownTable } from "../markdown-table.js";
 import type { Result } from "./result.js";
 
 /** The rows as a Markdown table: pasted into a document, or read as it is. */
@@ -13,12 +14,7 @@ export function formatTable(results: readonly Result[]): string {
     result.target === null ? "" : `≥ ${result.target}`,
     verdict(result),
   ]);
-  const widths = header.map((title, column) => Math.max(3, ...[header, ...rows].map((row) => row[column]!.length, title)));
-  const right = new Set([2, 3, 5]);
-  const line = (row: readonly string[]): string =>
-    `| ${row.map((cell, column) => (right.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join(" | ")} |\n`;
-  const rule = `|${widths.map((width, column) => (right.has(column) ? `${"-".repeat(width + 1)}:` : "-".repeat(width + 2))).join("|")}|\n`;
-  return line(header) + rule + rows.map(line).join("");
+  return markdownTable(header, rows, [2, 3, 5]);
 }
 
 function speed(tokensPerSecond: number): string {

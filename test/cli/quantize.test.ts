@@ -83,8 +83,9 @@ test("calibrates, tells what outputs gained, and gives the same bytes again", as
   expect(await score(path("first"))).toBeCloseTo(await score(model), 0);
 });
 
-test("a table of calibration shows both errors", async () => {
-  const { stdout } = await runCli(["quantize", model, "-o", path("nf4"), "--scheme", "nf4", "-c", texts, "--calibrate-tokens", "600"]);
+test("a table of calibration shows both errors, also for a model of a short context", async () => {
+  await writeTinyModel(path("brief"), { shape: { context: 100 } });
+  const { stdout } = await runCli(["quantize", path("brief"), "-o", path("nf4"), "--scheme", "nf4", "-c", texts, "--calibrate-tokens", "600"]);
   expect(stdout).toContain("outputs, written");
   expect(stdout).toMatch(/output error .* on 600 tokens/);
   expect(stdout).toContain("nf4-g32");

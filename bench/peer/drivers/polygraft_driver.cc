@@ -95,6 +95,7 @@ class PolygraftDriver : public peer::Driver {
     options.cache_dir = cache;
     options.threads = threads;
     options.kv_bytes = uint64_t{2} << 30;
+    options.no_prefix_cache = true;  // prompts recur over the rounds: each is to be computed
     pg_error error = {};
     check(pg_engine_open(&options, nullptr, nullptr, &engine_, &error), error);
     info_.size = sizeof info_;
@@ -106,7 +107,7 @@ class PolygraftDriver : public peer::Driver {
       pg_adapter* adapter = nullptr;
       check(pg_adapter_open(engine_, dir.c_str(), &adapter, &error), error);
       slots_.emplace_back();
-      check(pg_adapter_attach(engine_, adapter, &slots_.back(), &error), error);
+      check(pg_adapter_attach(engine_, adapter, nullptr, &slots_.back(), &error), error);
       pg_adapter_close(adapter);
     }
   }

@@ -249,7 +249,7 @@ typedef struct pg_quantize_options {
   pg_grid grid;              // default: PG_GRID_SEARCHED; calibration needs it
   const uint32_t* tokens;    // texts to calibrate with; NULL: weights are rounded by themselves
   uint32_t token_count;
-  uint32_t sequence_tokens;  // that see each other; default: 512
+  uint32_t sequence_tokens;  // that see each other; default: 512, or the model's positions if they are fewer
   uint32_t threads;          // of the calibration's forward passes; default: all cores
 } pg_quantize_options;
 

@@ -20,7 +20,7 @@
 namespace polygraft {
 namespace {
 
-constexpr uint32_t kDefaultSequence = 512;
+constexpr uint32_t kDefaultSequence = 512;  // where the model has as many positions
 
 std::string text_option(const char* value, const char* field, const char* what) {
   if (value == nullptr || value[0] == '\0')
@@ -66,8 +66,9 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
     exact.activations = PG_ACTIVATIONS_F32;
     exact.kv_f32 = true;
     const auto backend = create_cpu_backend(exact);
-    const CalibrationTokens tokens{{given.tokens, given.token_count},
-                                   given.sequence_tokens != 0 ? given.sequence_tokens : kDefaultSequence};
+    const uint32_t sequence =
+        given.sequence_tokens != 0 ? given.sequence_tokens : std::min(kDefaultSequence, config.max_position);
+    const CalibrationTokens tokens{{given.tokens, given.token_count}, sequence};
     CalibrationGain gain;
     weights = calibrate_checkpoint(checkpoint, config, options, tokens, *backend, progress, gain);
     std::copy(gain.rounded.begin(), gain.rounded.end(), report.rounded_output_error);

@@ -122,7 +122,7 @@ export interface NativeQuantizeOptions {
   readonly headBits?: number;
   /** Texts to calibrate with. Absent: weights are rounded by themselves. */
   readonly tokens?: Uint32Array;
-  /** Tokens that see each other. Default: 512. */
+  /** Tokens that see each other. Default: 512, or the model's positions if they are fewer. */
   readonly sequenceTokens?: number;
   /** Threads of the calibration's forward passes. Default: all cores. */
   readonly threads?: number;

@@ -1,4 +1,5 @@
-import { access, copyFile, mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { access, copyFile, mkdir, mkdtemp, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadAddon, type NativeProgress, type NativeQuantizeReport } from "../engine/addon.js";
 import { EngineError } from "../engine/engine.js";
@@ -60,8 +61,6 @@ export interface QuantizeReport {
 }
 
 const CALIBRATION_TOKENS = 8192;
-/** Tokens that see each other, where the model's context has room for them. */
-const SEQUENCE_TOKENS = 512;
 
 /** What a folder holds besides weights: configs, tokenizer, templates, licence. */
 const COPIED = /\.(?:json|jinja|model|txt|md)$|^(?:LICENSE|NOTICE)/;
@@ -85,6 +84,8 @@ export async function quantizeModel(options: QuantizeOptions, hooks: QuantizeHoo
   await mkdir(dirname(output), { recursive: true });
   // Made aside and then moved: an interrupted run leaves nothing that looks whole.
   const draft = await mkdtemp(join(dirname(output), `.${basename(output)}-`));
+  const removeDraft = (): void => rmSync(draft, { recursive: true, force: true });
+  process.once("exit", removeDraft);
   try {
     const report = await writeWeights(options, join(draft, "model.safetensors"), tokens, hooks);
     for (const name of await readdir(options.model)) {
@@ -93,9 +94,9 @@ export async function quantizeModel(options: QuantizeOptions, hooks: QuantizeHoo
     hooks.signal?.throwIfAborted();
     await rename(draft, output);
     return describe(report, tokens);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    throw error;
+  } finally {
+    process.off("exit", removeDraft);
+    removeDraft();
   }
 }
 
@@ -115,7 +116,7 @@ async function writeWeights(
     ...(headBits === undefined ? {} : { headBits }),
     ...(grid === undefined ? {} : { grid }),
     ...(threads === undefined ? {} : { threads }),
-    ...(tokens === undefined ? {} : { tokens, sequenceTokens: SEQUENCE_TOKENS }),
+    ...(tokens === undefined ? {} : { tokens }),
   };
   try {
     return await loadAddon().quantize({ modelDir: model, outFile, ...given }, progress);

@@ -1,0 +1,103 @@
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { markdownTable } from "../markdown-table.js";
+import { repository } from "../repository.js";
+import { measure, type Row } from "./measure.js";
+import { schemes, variants, type Variant } from "./schemes.js";
+import { subject, subjectNames, type SubjectName } from "./subjects.js";
+
+interface Options {
+  readonly models: SubjectName[];
+  readonly weights: string;
+  readonly head?: number;
+  readonly activations?: string;
+  readonly smollm2?: string;
+  readonly threads: number;
+  readonly json?: boolean;
+}
+
+const command = new Command("bench:quality")
+  .description(
+    "Compares quantized models with their source in full precision on fixed texts: perplexity, the most probable token,\n" +
+      "log-probabilities, and what becomes of the changes that an adapter makes. All of them run in the engine.",
+  )
+  .option("--models <list>", `models to measure: ${subjectNames.join(", ")}`, models, ["bundled"] as SubjectName[])
+  .option("--smollm2 <dir>", "folder of SmolLM2-135M-Instruct (default: where `make demo MODEL=smollm2` puts it)")
+  .option("--weights <text>", "only schemes whose name contains this", "")
+  .option("--head <n>", "only this head: 4 or 8", Number)
+  .option("--activations <name>", "only these activations: int8 or f32")
+  .option("--threads <n>", "threads of the engine", Number, availableParallelism())
+  .option("--json", "print one JSON object a line instead of the table")
+  .addHelpText(
+    "after",
+    `
+Schemes:
+${schemes.map(({ name }) => `  ${name}`).join("\n")}
+
+Examples:
+  npm run bench:quality
+  npm run bench:quality -- --models bundled,smollm2 --json > rows.jsonl
+  npm run bench:quality -- --weights g64 --head 8
+See bench/quality/README.md for what is measured and how.`,
+  )
+  .action(main);
+
+async function main(options: Options): Promise<void> {
+  const chosen = variants(schemes.filter(({ name }) => name.includes(options.weights))).filter((it) => wanted(it, options));
+  if (chosen.length === 0) throw new Error("no scheme is left of these options: see --help for those that there are");
+  const rows: Row[] = [];
+  for (const name of options.models) {
+    const measured = await subject(name, name === "smollm2" ? options.smollm2 : undefined);
+    const onProgress = (line: string): void => void process.stderr.write(`${line}\n`);
+    const cache = join(repository, ".cache/bench/quality");
+    for await (const row of measure(measured, chosen, { cache, threads: options.threads, onProgress })) {
+      if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
+      rows.push(row);
+    }
+  }
+  if (options.json !== true) process.stdout.write(table(rows));
+}
+
+function wanted({ headBits, activations }: Variant, options: Options): boolean {
+  return (options.head ?? headBits) === headBits && (options.activations ?? activations) === activations;
+}
+
+function table(rows: readonly Row[]): string {
+  const titles = ["model", "weights", "head", "activations", "perplexity", "change", "same top-1", "mean abs. Δ log p", "slope", "correlation"];
+  return markdownTable(titles, rows.map((row) => [
+    row.subject,
+    row.weights,
+    String(row.headBits),
+    row.activations,
+    row.perplexity.toFixed(3),
+    `${percent(row.perplexityChange)} ± ${(100 * row.perplexityError).toFixed(2)} %`,
+    `${(100 * row.sameBest).toFixed(1)} %`,
+    row.meanAbsolute.toFixed(4),
+    row.slope.toFixed(3),
+    row.correlation.toFixed(4),
+  ]), [4, 5, 6, 7, 8, 9]);
+}
+
+function percent(share: number): string {
+  return `${share >= 0 ? "+" : "−"}${(100 * Math.abs(share)).toFixed(2)}`;
+}
+
+function models(text: string): SubjectName[] {
+  return text.split(",").map((part) => {
+    const name = subjectNames.find((it) => it === part.trim());
+    if (name === undefined) throw new InvalidArgumentError(`There is no model "${part}"; there are ${subjectNames.join(", ")}.`);
+    return name;
+  });
+}
+
+// A model that is being made lies in a folder of its own until it is whole.
+process.on("SIGINT", () => process.exit(130));
+process.on("SIGTERM", () => process.exit(143));
+
+try {
+  await command.parseAsync();
+} catch (error) {
+  process.stderr.write(`bench:quality: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { EngineOptions } from "@polygraft/worker";
+import { calibrationTexts } from "./calibration.js";
+import { compare, regress, type Difference, type Regression, type Scores } from "./compare.js";
+import { quantized } from "./quantized.js";
+import type { Variant } from "./schemes.js";
+import { Scorer } from "./scorer.js";
+import type { Subject } from "./subjects.js";
+
+/** A line of the table. */
+export interface Row extends Difference, Regression {
+  readonly subject: string;
+  readonly weights: string;
+  readonly headBits: number;
+  readonly activations: string;
+  /** Scored tokens of the texts, and of the adapter's. */
+  readonly tokens: number;
+  readonly adapterTokens: number;
+}
+
+/** How to measure. */
+export interface MeasureOptions {
+  /** Folder for quantized models. */
+  readonly cache: string;
+  readonly threads: number;
+  readonly onProgress: (line: string) => void;
+}
+
+/** Yields the reference, then each variant compared with it. */
+export async function* measure(
+  subject: Subject,
+  variants: readonly Variant[],
+  { cache, threads, onProgress }: MeasureOptions,
+): AsyncGenerator<Row, void> {
+  const folder = join(cache, await fingerprint(subject));
+  onProgress(`${subject.name}: reference`);
+  const reference = await scoreAll(subject, subject.model, { scheme: "f32", threads });
+  yield row(subject, { weights: "f32 (reference)", headBits: 32, activations: "f32" }, reference, reference);
+  let calibration: string | undefined;
+  for (const variant of variants) {
+    const { weights, headBits, activations } = variant;
+    if (weights.calibrated) calibration ??= await calibrationTexts(subject, folder, onProgress);
+    const model = await quantized(subject, variant, calibration, folder, onProgress);
+    onProgress(`${subject.name}: ${weights.name}, head in ${headBits} bits, ${activations} activations`);
+    const scores = await scoreAll(subject, model, { activations, threads });
+    yield row(subject, { weights: weights.name, headBits, activations }, scores, reference);
+  }
+}
+
+/** What a model says about a subject's texts, without and with the adapter. */
+interface AllScores {
+  readonly texts: Scores;
+  readonly without: Scores;
+  readonly adapted: Scores;
+}
+
+async function scoreAll(subject: Subject, model: string, options: EngineOptions): Promise<AllScores> {
+  const scorer = await Scorer.open(model, options);
+  try {
+    const slot = await scorer.attach(subject.adapter);
+    return {
+      texts: await scorer.score(subject.texts),
+      without: await scorer.score(subject.adapterTexts),
+      adapted: await scorer.score(subject.adapterTexts, slot),
+    };
+  } finally {
+    await scorer.close();
+  }
+}
+
+function row(
+  subject: Subject,
+  variant: Pick<Row, "weights" | "headBits" | "activations">,
+  scores: AllScores,
+  reference: AllScores,
+): Row {
+  return {
+    subject: subject.name,
+    ...variant,
+    tokens: scores.texts.logprobs.length,
+    adapterTokens: scores.adapted.logprobs.length,
+    ...compare(scores.texts, reference.texts),
+    ...regress(scores.without, scores.adapted, reference.without, reference.adapted),
+  };
+}
+
+/** A name for a model's weights, so that quantized ones are never those of another. */
+async function fingerprint({ model }: Subject): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(join(model, "model.safetensors")), hash);
+  return hash.digest("hex").slice(0, 16);
+}
+
