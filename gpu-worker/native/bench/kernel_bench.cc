@@ -94,13 +94,14 @@ struct Linear {
     if (scheme == Scheme::kW4) w.minimums.assign(w.scales.size(), kHalfTenth);
     std::vector<WeightMatrix> parts;
     parts.push_back(std::move(w));
-    matrix = PackedMatrix(std::move(parts), false, pool);
+    BufferArena arena;
+    matrix = PackedMatrix(std::move(parts), false, arena, pool);
   }
 
   struct Input {
     std::vector<float> x, y;
     std::vector<int8_t> codes;
-    std::vector<float> scales, sums;
+    std::vector<float> scales, sums, scaled_sums;
     QuantizedRows quantized;
   };
   Input input(uint32_t rows) const {
@@ -111,7 +112,9 @@ struct Linear {
     in.codes.resize(static_cast<size_t>(rows) * w.blocks * 64);
     in.scales.resize(static_cast<size_t>(rows) * w.groups);
     in.sums.resize(in.scales.size());
-    in.quantized = {in.codes.data(), in.scales.data(), in.sums.data(), w.blocks * 64, w.groups};
+    in.scaled_sums.resize(in.scales.size());
+    in.quantized = {in.codes.data(),        in.scales.data(), in.sums.data(),
+                    in.scaled_sums.data(), w.blocks * 64,    w.groups};
     return in;
   }
   void quantize(const Kernels& kernels, Input& in, uint32_t rows) const {
@@ -120,7 +123,8 @@ struct Linear {
       kernels.quantize_row(in.x.data() + static_cast<size_t>(m) * k, k, w.blocks, w.group,
                            in.codes.data() + static_cast<size_t>(m) * w.blocks * 64,
                            in.scales.data() + static_cast<size_t>(m) * w.groups,
-                           in.sums.data() + static_cast<size_t>(m) * w.groups);
+                           in.sums.data() + static_cast<size_t>(m) * w.groups,
+                           in.scaled_sums.data() + static_cast<size_t>(m) * w.groups);
   }
   void multiply(const Kernels& kernels, Input& in, uint32_t rows, bool int8, const std::vector<ExpandSpan>& spans) const {
     for (uint32_t row = 0; row < rows; row += kMaxTileRows)
@@ -146,7 +150,7 @@ struct Linear {
 struct Shape {
   uint32_t n, k;
 };
-constexpr Shape kShapes[] = {{1536, 576}, {5632, 2048}};
+constexpr Shape kShapes[] = {{1536, 576}, {5632, 2048}, {65536, 2048}};  // the last one comes from memory
 
 std::string shape_name(Shape s) { return std::to_string(s.k) + "x" + std::to_string(s.n); }
 
@@ -271,6 +275,7 @@ void bench_attention(const Kernels& kernels) {
                                     .window = 0,
                                     .scale = 0.125f,
                                     .blocks = blocks.data(),
+                                    .following = nullptr,
                                     .kv = cache + kv.layout.head_stride * head,
                                     .block_stride = kv.layout.block_stride,
                                     .value_offset = kv.layout.value_offset,

@@ -2,22 +2,40 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <string>
+
 #include "model/error.h"
 
 namespace polygraft {
+namespace {
 
-void AlignedBuffer::Unmap::operator()(std::byte* p) const { munmap(p, bytes); }
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kWorthHugePages = 2 * kHugePage;
+constexpr size_t kChunk = size_t{64} << 20;
 
-AlignedBuffer::AlignedBuffer(size_t bytes) {
+}  // namespace
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
   void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
     throw Error(PG_RESOURCE_EXHAUSTED, "", "the system refused " + std::to_string(bytes) + " bytes of memory");
 #if defined(MADV_HUGEPAGE)
-  constexpr size_t kWorthHugePages = size_t{4} << 20;
   if (bytes >= kWorthHugePages) madvise(p, bytes, MADV_HUGEPAGE);
 #endif
-  memory_ = std::unique_ptr<std::byte, Unmap>(static_cast<std::byte*>(p), Unmap{bytes});
+  memory_ = {static_cast<std::byte*>(p), [bytes](std::byte* start) { munmap(start, bytes); }};
+}
+
+AlignedBuffer BufferArena::take(size_t bytes) {
+  if (bytes == 0) return {};
+  if (bytes > chunk_.bytes() - used_) {
+    chunk_ = AlignedBuffer(std::max(bytes, kChunk));
+    used_ = 0;
+  }
+  AlignedBuffer slice({chunk_.memory_, chunk_.as<std::byte>() + used_}, bytes);
+  used_ = std::min(chunk_.bytes(), (used_ + bytes + 63) / 64 * 64);
+  return slice;
 }
 
 }  // namespace polygraft

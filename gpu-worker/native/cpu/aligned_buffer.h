@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace polygraft {
 
@@ -13,18 +14,30 @@ class AlignedBuffer {
   // Pages that are never touched cost nothing. Throws Error(PG_RESOURCE_EXHAUSTED) if the system has no more.
   explicit AlignedBuffer(size_t bytes);
 
-  size_t bytes() const { return memory_.get_deleter().bytes; }
+  size_t bytes() const { return bytes_; }
   template <class T>
   T* as() const {
     return reinterpret_cast<T*>(memory_.get());
   }
 
  private:
-  struct Unmap {
-    size_t bytes;
-    void operator()(std::byte* p) const;
-  };
-  std::unique_ptr<std::byte, Unmap> memory_{nullptr, Unmap{0}};
+  friend class BufferArena;
+  AlignedBuffer(std::shared_ptr<std::byte> memory, size_t bytes) : memory_(std::move(memory)), bytes_(bytes) {}
+
+  std::shared_ptr<std::byte> memory_;  // of an arena: a slice that keeps its chunk
+  size_t bytes_ = 0;
+};
+
+// Hands out buffers that lie one after the other in large chunks. The matrices of a small model would each be too small
+// for a huge page, and then a decode step waits for an address translation every 4 KiB. A chunk lives as long as the
+// last buffer in it. Not for several threads at once.
+class BufferArena {
+ public:
+  AlignedBuffer take(size_t bytes);
+
+ private:
+  AlignedBuffer chunk_;
+  size_t used_ = 0;
 };
 
 }  // namespace polygraft

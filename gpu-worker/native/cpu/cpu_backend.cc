@@ -122,7 +122,8 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
         kernels_.quantize_row(x + static_cast<size_t>(row) * k, k, view.blocks, view.group,
                               quantized_.codes.data() + static_cast<size_t>(row) * quantized.stride,
                               quantized_.scales.data() + static_cast<size_t>(row) * quantized.groups,
-                              quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups);
+                              quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups,
+                              quantized_.scaled_sums.data() + static_cast<size_t>(row) * quantized.groups);
       return;
     }
     ticket -= quantize_tickets;
@@ -234,8 +235,20 @@ void CpuBackend::attention(const DeviceModel& model, const StepBatch& batch, uin
 
   const std::byte* blocks = pool.layer(layer);
   const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+  const auto head_keys = [&](const SequenceTicket& ticket) {
+    return blocks + pool.layout.head_stride * ticket.kv_head * pool.layout.element_bytes;
+  };
+  // The block that a ticket begins with: where it comes from memory, the thread would wait for it.
+  const auto first_keys = [&](const SequenceTicket& ticket) {
+    const SequenceSpan& sequence = batch.sequences[ticket.sequence];
+    const uint32_t position = sequence.first_position + ticket.row;
+    const uint32_t window = config.sliding_window;
+    const uint32_t oldest = window && position >= window ? position + 1 - window : 0;
+    return head_keys(ticket) + pool.layout.block_bytes() * sequence.kv_blocks[oldest / kKvBlockTokens];
+  };
   pool_.run(static_cast<uint32_t>(tickets_.size()), [&](uint32_t index) {
     const SequenceTicket& ticket = tickets_[index];
+    const uint32_t following = index + pool_.threads();  // threads take tickets in turns, if about
     const SequenceSpan& sequence = batch.sequences[ticket.sequence];
     const size_t row = sequence.first_row + ticket.row;
     const size_t column = static_cast<size_t>(ticket.kv_head * group + ticket.sub_head) * config.head_dim;
@@ -250,7 +263,8 @@ void CpuBackend::attention(const DeviceModel& model, const StepBatch& batch, uin
                              .window = config.sliding_window,
                              .scale = scale,
                              .blocks = sequence.kv_blocks.data(),
-                             .kv = blocks + pool.layout.head_stride * ticket.kv_head * pool.layout.element_bytes,
+                             .following = following < tickets_.size() ? first_keys(tickets_[following]) : nullptr,
+                             .kv = head_keys(ticket),
                              .block_stride = pool.layout.block_stride,
                              .value_offset = pool.layout.value_offset,
                              .value_stride = pool.layout.value_stride,

@@ -47,9 +47,10 @@ CpuModel::CpuModel(const ModelConfig& model_config, ModelWeights weights, Thread
   uint64_t total = weight_bytes(weights.embedding) + weight_bytes(weights.head), done = 0;
   for (const LayerWeights& layer : weights.layers)
     for (const WeightMatrix& matrix : layer.projections) total += weight_bytes(matrix);
+  BufferArena arena;
   const auto pack = [&](std::vector<WeightMatrix> parts, bool interleave) {
     for (const WeightMatrix& part : parts) done += weight_bytes(part);
-    PackedMatrix packed(std::move(parts), interleave, pool);
+    PackedMatrix packed(std::move(parts), interleave, arena, pool);
     if (progress) progress(done, total);
     return packed;
   };

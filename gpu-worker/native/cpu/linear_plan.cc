@@ -103,7 +103,8 @@ QuantizedRows QuantizeScratch::prepare(const TileMatrix& matrix, uint32_t rows) 
   grow(codes, static_cast<size_t>(rows) * stride);
   grow(scales, static_cast<size_t>(rows) * matrix.groups);
   grow(sums, static_cast<size_t>(rows) * matrix.groups);
-  return {codes.data(), scales.data(), sums.data(), stride, matrix.groups};
+  grow(scaled_sums, static_cast<size_t>(rows) * matrix.groups);
+  return {codes.data(), scales.data(), sums.data(), scaled_sums.data(), stride, matrix.groups};
 }
 
 }  // namespace polygraft

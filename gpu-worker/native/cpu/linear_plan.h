@@ -44,7 +44,7 @@ struct LinearPlan {
 // int8 activations of an op.
 struct QuantizeScratch {
   std::vector<int8_t> codes;
-  std::vector<float> scales, sums;
+  std::vector<float> scales, sums, scaled_sums;
   // Room for `rows` rows as `matrix` wants them.
   QuantizedRows prepare(const TileMatrix& matrix, uint32_t rows);
 };

@@ -31,7 +31,8 @@ uint64_t weight_bytes(const WeightMatrix& m) {
   return m.codes.size() + 2 * (m.scales.size() + m.minimums.size()) + 4 * m.values.size();
 }
 
-PackedMatrix::PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, ThreadPool& pool) {
+PackedMatrix::PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, BufferArena& arena,
+                           ThreadPool& pool) {
   check_parts(parts);
   const WeightMatrix& head = parts.at(0);
   struct Place {
@@ -50,15 +51,15 @@ PackedMatrix::PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, Thr
   view_.blocks = (head.k + kBlockK - 1) / kBlockK;
   if (head.scheme == Scheme::kF32) {
     view_.value_stride = static_cast<size_t>(head.k) * kLanes;
-    values_ = AlignedBuffer(tiles_ * view_.value_stride * sizeof(float));
+    values_ = arena.take(tiles_ * view_.value_stride * sizeof(float));
     view_.values = values_.as<float>();
   } else {
     view_.group = head.group;
     view_.groups = (view_.blocks * kBlockK + head.group - 1) / head.group;
     view_.code_stride = static_cast<size_t>(view_.blocks) * (head.scheme == Scheme::kW8 ? 1024 : 512);
     view_.scale_stride = static_cast<size_t>(view_.groups) * (head.scheme == Scheme::kW4 ? 32 : 16);
-    codes_ = AlignedBuffer(tiles_ * view_.code_stride);
-    scales_ = AlignedBuffer(tiles_ * view_.scale_stride * sizeof(uint16_t));
+    codes_ = arena.take(tiles_ * view_.code_stride);
+    scales_ = arena.take(tiles_ * view_.scale_stride * sizeof(uint16_t));
     view_.codes = codes_.as<uint8_t>();
     view_.scales = scales_.as<uint16_t>();
   }

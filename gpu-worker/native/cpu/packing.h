@@ -24,7 +24,7 @@ class PackedMatrix {
   PackedMatrix() = default;
   // All parts have the same k, scheme and group. With `interleave` tile i of each part follows tile i of the one before
   // (gate and up); else the parts follow each other (q, k, v).
-  PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, ThreadPool& pool);
+  PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, BufferArena& arena, ThreadPool& pool);
 
   const TileMatrix& view() const { return view_; }
   uint32_t tiles() const { return tiles_; }

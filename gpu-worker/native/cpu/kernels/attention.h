@@ -169,7 +169,7 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
     const Element* keys = static_cast<const Element*>(args.kv) + args.blocks[b] * args.block_stride;
     const Element* next =
         b < last_position / kBlockTokens ? static_cast<const Element*>(args.kv) + args.blocks[b + 1] * args.block_stride
-                                         : nullptr;
+                                         : static_cast<const Element*>(args.following);
     for (uint32_t row = 0; row < args.rows;) {
       const TokenRange range = visible(args, args.first_position + row, b * kBlockTokens);
       uint32_t end = row + 1;  // rows that see the same tokens of this block go together

@@ -35,10 +35,11 @@ struct TileMatrix {
 
 // Rows of activations as int8, quantized for one group size.
 struct QuantizedRows {
-  const int8_t* codes;   // [rows][stride], zero beyond k
-  const float* scales;   // [rows][groups]
-  const float* sums;     // Σ codes of each group, [rows][groups]
-  uint32_t stride;       // 64 * blocks
+  const int8_t* codes;       // [rows][stride], zero beyond k
+  const float* scales;       // [rows][groups]
+  const float* sums;         // Σ codes of each group, [rows][groups]
+  const float* scaled_sums;  // sums * scales: what W4 multiplies with its minimums
+  uint32_t stride;           // 64 * blocks
   uint32_t groups;
 };
 
@@ -110,6 +111,7 @@ struct AttentionTile {
   uint32_t window;                // tokens a query sees, itself included; 0: all
   float scale;
   const uint32_t* blocks;         // the sequence's, by position / 64
+  const void* following;          // keys that this thread reads next, to be fetched meanwhile, or null
   const void* kv;                 // this layer and KV head in block 0
   size_t block_stride, value_offset;  // elements
   uint32_t value_stride;
@@ -118,9 +120,9 @@ struct AttentionTile {
 
 struct Kernels {
   const char* isa;
-  // One row of `k` floats to int8 for `group`; scales and sums have 64 * blocks / group entries, rounded up.
+  // One row of `k` floats to int8 for `group`; scales and both sums have 64 * blocks / group entries, rounded up.
   void (*quantize_row)(const float* x, uint32_t k, uint32_t blocks, uint32_t group, int8_t* codes, float* scales,
-                       float* sums);
+                       float* sums, float* scaled_sums);
   void (*linear_tile)(const LinearTile& args);
   void (*shrink_tile)(const ShrinkTile& args);
   void (*embed_row)(const TileMatrix& matrix, uint32_t row, float* y);

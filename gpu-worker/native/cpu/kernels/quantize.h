@@ -7,7 +7,7 @@ namespace polygraft::PG_ISA {
 namespace {
 
 void quantize_row(const float* x, uint32_t k, uint32_t blocks, uint32_t group, int8_t* codes, float* scales,
-                  float* sums) {
+                  float* sums, float* scaled_sums) {
   const uint32_t padded = blocks * kBlockK;
   const i32x16 magnitude_mask = set1_i32(0x7fffffff);
   const f32x16 magic = set1(kRoundMagic);
@@ -31,6 +31,7 @@ void quantize_row(const float* x, uint32_t k, uint32_t blocks, uint32_t group, i
     scales[g] = amax / 127.0f;
     // Codes beside a NaN or an infinity mean nothing, but the scale carries it to the result.
     sums[g] = amax <= __FLT_MAX__ ? static_cast<float>(reduce_add(sum)) : 0.0f;
+    scaled_sums[g] = sums[g] * scales[g];
   }
 }
 

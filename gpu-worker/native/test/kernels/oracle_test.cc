@@ -197,8 +197,9 @@ TEST(int8_activations_lose_at_most_half_a_step_of_each_group) {
         const uint32_t blocks = (k + 63) / 64, groups = (blocks * 64 + group - 1) / group;
         const std::vector<float> x = random.floats(k, 5.0f);
         std::vector<int8_t> codes(blocks * 64, 1);
-        std::vector<float> scales(groups), sums(groups);
-        kernels->quantize_row(x.data(), k, blocks, group, codes.data(), scales.data(), sums.data());
+        std::vector<float> scales(groups), sums(groups), scaled_sums(groups);
+        kernels->quantize_row(x.data(), k, blocks, group, codes.data(), scales.data(), sums.data(),
+                              scaled_sums.data());
         const std::vector<double> expected = through_int8(x, group);
         for (uint32_t g = 0; g < groups; ++g) {
           double sum = 0;
@@ -212,6 +213,7 @@ TEST(int8_activations_lose_at_most_half_a_step_of_each_group) {
             CHECK_NEAR(codes[i] * static_cast<double>(scales[g]), x[i], scales[g] * 0.5001);
           }
           CHECK_NEAR(sums[g], sum, 0);
+          CHECK_EQ(scaled_sums[g], sums[g] * scales[g]);
         }
       }
 }
