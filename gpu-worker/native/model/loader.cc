@@ -18,7 +18,7 @@ namespace polygraft {
 namespace {
 
 // Part of every digest: a new name when the same source would give other weights.
-constexpr const char* kWeightsVersion = "polygraft-weights-1";
+constexpr const char* kWeightsVersion = "polygraft-weights-2";
 constexpr uint64_t kPieceFloats = 256u << 10;  // that a thread holds in full precision
 
 void check_options(const QuantizeOptions& options) {

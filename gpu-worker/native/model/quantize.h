@@ -3,13 +3,11 @@
 
 #include <cstdint>
 
+#include "model/affine_search.h"
 #include "model/loader.h"
 #include "model/weights.h"
 
 namespace polygraft {
-
-// The largest magnitude that every scheme can hold: scales and minimums are fp16.
-inline constexpr float kMaxQuantizable = 60000.0f;
 
 // An n x k matrix with room for its codes, scales or values, all zero. `group` is ignored for kF32.
 WeightMatrix allocate_matrix(uint32_t n, uint32_t k, Scheme scheme, uint32_t group);

@@ -1,6 +1,7 @@
 #include "model/quantize.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -80,21 +81,59 @@ TEST(the_symmetric_grid_is_that_of_q4_0) {
   CHECK(different < n * k / 1000);  // codes near a tie: this engine divides by the scale as it is stored
 }
 
-// What a 4-bit file of 16 evenly spaced values stands for comes back as it was.
-TEST(a_group_that_lies_on_a_grid_stays_on_it) {
-  std::mt19937 random(7);
-  std::vector<float> values(32 * 64);
-  for (size_t first = 0; first < values.size(); first += 32) {
-    const float scale = fp16_to_float(float_to_fp16(static_cast<float>(random() % 1000 + 1) / 7000.0f));
-    const float minimum = fp16_to_float(float_to_fp16(-scale * static_cast<float>(random() % 16)));
-    for (uint32_t i = 0; i < 32; ++i) {
-      const uint32_t q = i == 3 ? 0 : i == 17 ? 15 : random() % 16;
+namespace {
+
+float as_fp16(float v) { return fp16_to_float(float_to_fp16(v)); }
+float as_bf16(float v) {
+  uint32_t bits = std::bit_cast<uint32_t>(v);
+  bits += 0x7fff + (bits >> 16 & 1);
+  return std::bit_cast<float>(bits & 0xffff0000u);
+}
+
+// Groups on grids of their own that use `used` neighbouring codes, both ends included. `symmetric`: Q4_0, code 8 is zero
+// and code 0 in use; else Q4_1 with any minimum.
+std::vector<float> gridded(uint32_t group, uint32_t used, bool symmetric, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> values(64 * group);
+  for (size_t first = 0; first < values.size(); first += group) {
+    const float sign = symmetric && random() % 2 == 0 ? -1.0f : 1.0f;
+    const float scale = sign * as_fp16(static_cast<float>(random() % 1000 + 20) / 7000.0f);
+    const float minimum = symmetric ? -8 * scale : as_fp16(static_cast<float>(random() % 1000) / -500.0f);
+    for (uint32_t i = 0; i < group; ++i) {
+      const uint32_t q = i == 3 ? 0 : i == 7 ? 1 : i == 17 ? used - 1 : random() % used;
       values[first + i] = scale * static_cast<float>(q) + minimum;
     }
   }
-  const WeightMatrix w = quantize(values.data(), 32, 64, Scheme::kW4, 32);
-  for (uint32_t r = 0; r < 32; ++r)
-    for (uint32_t c = 0; c < 64; ++c) CHECK_EQ(dequantize(w, r, c), values[r * 64 + c]);
+  return values;
+}
+
+}  // namespace
+
+// A model that has been through a 4-bit file keeps the file's values, whichever of the 16 a group uses.
+TEST(groups_that_lie_on_a_grid_stay_on_it) {
+  for (const uint32_t group : {32u, 64u, 128u})
+    for (const bool symmetric : {false, true})
+      for (const uint32_t used : {3u, 9u, 15u, 16u}) {
+        const auto values = gridded(group, used, symmetric, group + used);
+        const WeightMatrix w = quantize(values.data(), 64, group, Scheme::kW4, group);
+        for (uint32_t r = 0; r < 64; ++r)
+          for (uint32_t c = 0; c < group; ++c)
+            // Sums of scale and minimum round once in f32.
+            CHECK_NEAR(dequantize(w, r, c), values[r * group + c], symmetric ? 0.0 : 3e-7);
+      }
+}
+
+// Such a file's values rounded to 16 bits since: what they were before is found again, or nearly.
+TEST(groups_near_a_grid_are_drawn_to_it) {
+  for (const auto round : {as_fp16, as_bf16}) {
+    const auto values = gridded(32, 14, true, 8);
+    std::vector<float> rounded;
+    for (const float v : values) rounded.push_back(round(v));
+    const WeightMatrix w = quantize(rounded.data(), 64, 32, Scheme::kW4, 32);
+    const double bound = round == as_fp16 ? 2e-4 : 1.5e-3;  // bf16 itself costs about 1.1e-3
+    CHECK_NEAR(relative_error(values, w), 0, bound);
+    CHECK(relative_error(values, quantize(rounded.data(), 64, 32, Scheme::kW4, 32, Grid::kPlain)) > 10 * bound);
+  }
 }
 
 TEST(nf4_and_w8_have_the_errors_of_their_papers) {
