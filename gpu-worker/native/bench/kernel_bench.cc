@@ -1,10 +1,12 @@
-// How fast the CPU kernels are, one thread each: Gop/s of the quantized linear, time of attention, tax of adapters.
+// How fast the CPU kernels are, one thread each: Gop/s of the quantized linear, time of attention, tax of adapters; and
+// how near that is to what the machine could do, which is measured first.
 //
 //   kernel_bench [--json] [--isa NAME] [--filter TEXT]
 //
 // Times are the thread's own CPU time: the median of 31 runs, and beside it the best one, which a busy neighbour (who
 // takes caches and clock) disturbs least. One operation is one multiplication or one addition: a linear of M rows has
-// 2 M N K.
+// 2 M N K. "% of int8 peak": the best run beside one that does nothing but such products; "% of L3 bandwidth": beside one
+// that only reads the weights. Named is the limit that is nearer.
 #include <ctime>
 
 #include <algorithm>
@@ -13,8 +15,10 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "bench/machine_limits.h"
 #include "cpu/cpu_kv_pool.h"
 #include "cpu/isa.h"
 #include "cpu/packing.h"
@@ -54,15 +58,48 @@ Seconds measure(const std::function<void()>& call) {
   return {runs[15], runs[0]};
 }
 
+// What keeps a kernel from being faster: `operations` (10^9) at `peak` a second, or reading `bytes`.
+struct Floor {
+  double operations, peak;
+  const char* peak_name;
+  size_t bytes;
+};
+
+// "72 % of int8 peak", or nothing if the limit is not known.
+std::string share_of_limit(const MachineLimits& limits, const Floor& floor, Seconds seconds) {
+  const double reading = 1e-9 * static_cast<double>(floor.bytes) / limits.bandwidth(floor.bytes);
+  const double computing = floor.peak > 0 ? floor.operations / floor.peak : 0;
+  if (computing == 0) return "";
+  const std::string name =
+      computing >= reading ? std::string(floor.peak_name) + " peak" : std::string(limits.level(floor.bytes)) + " bandwidth";
+  return std::to_string(static_cast<int>(100 * std::max(computing, reading) / seconds.best + 0.5)) + " % of " + name;
+}
+
 // `work`: units of `unit` times seconds.
-void report(const Kernels& kernels, const std::string& name, Seconds seconds, double work, const char* unit) {
+void report(const Kernels& kernels, const std::string& name, Seconds seconds, double work, const char* unit,
+            const std::string& share = {}) {
   if (options.json)
-    std::printf("{\"case\":\"%s\",\"isa\":\"%s\",\"us\":%.2f,\"best_us\":%.2f,\"rate\":%.2f,\"best_rate\":%.2f,\"unit\":\"%s\"}\n",
+    std::printf("{\"case\":\"%s\",\"isa\":\"%s\",\"us\":%.2f,\"best_us\":%.2f,\"rate\":%.2f,\"best_rate\":%.2f,\"unit\":\"%s\","
+                "\"limit\":\"%s\"}\n",
                 name.c_str(), kernels.isa, seconds.median * 1e6, seconds.best * 1e6, work / seconds.median,
-                work / seconds.best, unit);
+                work / seconds.best, unit, share.c_str());
   else
-    std::printf("%-44s %-11s %10.1f us (best %9.1f) %8.1f (best %6.1f) %s\n", name.c_str(), kernels.isa,
-                seconds.median * 1e6, seconds.best * 1e6, work / seconds.median, work / seconds.best, unit);
+    std::printf("%-40s %-10s %9.1f us (best %9.1f) %7.1f (best %6.1f) %s  %s\n", name.c_str(), kernels.isa,
+                seconds.median * 1e6, seconds.best * 1e6, work / seconds.median, work / seconds.best, unit,
+                share.c_str());
+  std::fflush(stdout);
+}
+
+void report(const MachineLimits& limits, const char* isa, unsigned threads) {
+  const double together = memory_bandwidth(threads);
+  if (options.json)
+    std::printf("{\"limits\":\"%s\",\"int8\":%.1f,\"f32\":%.1f,\"bf16\":%.1f,\"l2\":%.1f,\"l3\":%.1f,\"memory\":%.1f,"
+                "\"threads\":%u,\"memory_threads\":%.1f}\n",
+                isa, limits.int8, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads, together);
+  else
+    std::printf("limits of a thread, %s: int8 %.0f, f32 %.0f, bf16 %.0f Gop/s; reads L2 %.0f, L3 %.0f, memory %.1f GB/s "
+                "(%u threads: %.1f)\n",
+                isa, limits.int8, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads, together);
   std::fflush(stdout);
 }
 
@@ -154,7 +191,7 @@ constexpr Shape kShapes[] = {{1536, 576}, {5632, 2048}, {65536, 2048}};  // the 
 
 std::string shape_name(Shape s) { return std::to_string(s.k) + "x" + std::to_string(s.n); }
 
-void bench_linear(const Kernels& kernels, ThreadPool& pool) {
+void bench_linear(const Kernels& kernels, const MachineLimits& limits, ThreadPool& pool) {
   struct Kind {
     const char* name;
     Scheme scheme;
@@ -174,7 +211,10 @@ void bench_linear(const Kernels& kernels, ThreadPool& pool) {
         Linear::Input in = linear.input(rows);
         linear.quantize(kernels, in, rows);
         const Seconds seconds = measure([&] { linear.multiply(kernels, in, rows, kind.int8, {}); });
-        report(kernels, name, seconds, 2e-9 * rows * shape.n * shape.k, "Gop/s");
+        const double operations = 2e-9 * rows * shape.n * shape.k;
+        const Floor floor{operations, kind.int8 ? limits.int8 : limits.f32, kind.int8 ? "int8" : "f32",
+                          linear.matrix.bytes()};
+        report(kernels, name, seconds, operations, "Gop/s", share_of_limit(limits, floor, seconds));
       }
     }
 }
@@ -238,7 +278,7 @@ void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
 }
 
 // All heads of a model's layer at 1024 tokens: one decoded row, or the last 64 rows of a prompt.
-void bench_attention(const Kernels& kernels) {
+void bench_attention(const Kernels& kernels, const MachineLimits& limits) {
   struct Heads {
     const char* name;
     uint32_t heads, kv_heads;
@@ -283,7 +323,8 @@ void bench_attention(const Kernels& kernels) {
                                     .kv_f32 = false});
       });
       const double operations = 4e-9 * rows * h.heads * kDim * kContext;  // a causal prompt does slightly less
-      report(kernels, name, seconds, operations, "Gop/s");
+      const Floor floor{operations, limits.f32, "f32", kv.layout.block_bytes() * kv.blocks()};
+      report(kernels, name, seconds, operations, "Gop/s", share_of_limit(limits, floor, seconds));
     }
 }
 
@@ -306,9 +347,11 @@ int main(int argc, char** argv) {
   ThreadPool pool(1);
   for (const Kernels* kernels : supported_kernels()) {
     if (!options.isa.empty() && options.isa != kernels->isa) continue;
-    bench_linear(*kernels, pool);
+    const MachineLimits limits = measure_limits(kernels->isa);
+    report(limits, kernels->isa, std::max(1u, std::thread::hardware_concurrency()));
+    bench_linear(*kernels, limits, pool);
     bench_quantize(*kernels, pool);
     bench_adapters(*kernels, pool);
-    bench_attention(*kernels);
+    bench_attention(*kernels, limits);
   }
 }
