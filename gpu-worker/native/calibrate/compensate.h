@@ -12,7 +12,7 @@ namespace polygraft {
 void quantize_with_feedback(const float* values, const Feedback& feedback, WeightMatrix& out);
 
 // The squared error that quantized weights cause at the output, and the squared output itself: sums over rows of e H e^T
-// and w H w^T. Up to 256 rows, evenly spread, stand for all.
+// and w H w^T. Up to 128 rows, evenly spread, stand for all.
 struct OutputError {
   double error = 0, output = 0;
 };
