@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, rmSync } from "node:fs";
+import { mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { EngineOptions } from "@polygraft/worker";
@@ -23,7 +24,7 @@ export interface Row extends Difference, Regression {
 
 /** How to measure. */
 export interface MeasureOptions {
-  /** Folder for quantized models. */
+  /** Folder for texts to calibrate with, which stay, and for quantized models, which do not. */
   readonly cache: string;
   readonly threads: number;
   readonly onProgress: (line: string) => void;
@@ -35,15 +36,36 @@ export async function* measure(
   variants: readonly Variant[],
   { cache, threads, onProgress }: MeasureOptions,
 ): AsyncGenerator<Row, void> {
-  const folder = join(cache, await fingerprint(subject));
+  const kept = join(cache, await fingerprint(subject));
+  await mkdir(kept, { recursive: true });
+  const made = await mkdtemp(join(kept, "run-"));
+  const remove = (): void => rmSync(made, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    yield* measureIn(made, kept, subject, variants, threads, onProgress);
+  } finally {
+    process.off("exit", remove);
+    remove();
+  }
+}
+
+/** `made`: where quantized models go; `kept`: where texts to calibrate with are. */
+async function* measureIn(
+  made: string,
+  kept: string,
+  subject: Subject,
+  variants: readonly Variant[],
+  threads: number,
+  onProgress: (line: string) => void,
+): AsyncGenerator<Row, void> {
   onProgress(`${subject.name}: reference`);
   const reference = await scoreAll(subject, subject.model, { scheme: "f32", threads });
   yield row(subject, { weights: "f32 (reference)", headBits: 32, activations: "f32" }, reference, reference);
   let calibration: string | undefined;
   for (const variant of variants) {
     const { weights, headBits, activations } = variant;
-    if (weights.calibrated) calibration ??= await calibrationTexts(subject, folder, onProgress);
-    const model = await quantized(subject, variant, calibration, folder, onProgress);
+    if (weights.calibrated) calibration ??= await calibrationTexts(subject, kept, onProgress);
+    const model = await quantized(subject, variant, calibration, made, onProgress);
     onProgress(`${subject.name}: ${weights.name}, head in ${headBits} bits, ${activations} activations`);
     const scores = await scoreAll(subject, model, { activations, threads });
     yield row(subject, { weights: weights.name, headBits, activations }, scores, reference);
@@ -87,7 +109,7 @@ function row(
   };
 }
 
-/** A name for a model's weights, so that quantized ones are never those of another. */
+/** A name for a model's weights, so that its texts are never those of another. */
 async function fingerprint({ model }: Subject): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(join(model, "model.safetensors")), hash);
