@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { runCli, startCli } from "../support/run-cli.js";
@@ -89,6 +89,21 @@ test("a table of calibration shows both errors, also for a model of a short cont
   expect(stdout).toContain("outputs, written");
   expect(stdout).toMatch(/output error .* on 600 tokens/);
   expect(stdout).toContain("nf4-g32");
+});
+
+test("a model that was in 4 bits before loses nothing", async () => {
+  await mkdir(path("gridded"));
+  for (const name of await readdir(model)) await copyFile(join(model, name), join(path("gridded"), name));
+  const weights = await readFile(join(model, "model.safetensors"));
+  const header = 8 + Number(weights.readBigUInt64LE());
+  for (let at = header; at < weights.length; at += 4) {
+    const steps = Math.round(weights.readFloatLE(at) * 16);
+    weights.writeFloatLE(Math.min(8, Math.max(-7, steps)) / 16, at);
+  }
+  await writeFile(join(path("gridded"), "model.safetensors"), weights);
+  const { stdout } = await runCli(["quantize", path("gridded"), "-o", path("same")]);
+  expect(stdout).toContain("weight error  none: the weights lie on this grid already");
+  expect(((await stat(path("same"))).mode & 0o777).toString(8)).toBe((0o777 & ~process.umask()).toString(8));
 });
 
 test("says what is wrong and leaves nothing", async () => {

@@ -1,5 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { access, copyFile, mkdir, mkdtemp, readdir, rename } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, rename } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadAddon, type NativeProgress, type NativeQuantizeReport } from "../engine/addon.js";
 import { EngineError } from "../engine/engine.js";
@@ -83,7 +84,8 @@ export async function quantizeModel(options: QuantizeOptions, hooks: QuantizeHoo
   hooks.signal?.throwIfAborted();
   await mkdir(dirname(output), { recursive: true });
   // Made aside and then moved: an interrupted run leaves nothing that looks whole.
-  const draft = await mkdtemp(join(dirname(output), `.${basename(output)}-`));
+  const draft = join(dirname(output), `.${basename(output)}-${randomUUID()}`);
+  await mkdir(draft); // readable as other folders are, which mkdtemp's are not
   const removeDraft = (): void => rmSync(draft, { recursive: true, force: true });
   process.once("exit", removeDraft);
   try {

@@ -67,13 +67,19 @@ function usageError(error: unknown): never {
   throw error instanceof EngineError && error.code === "INVALID_ARGUMENT" ? new UsageError(error.message) : error;
 }
 
+/** Errors below this are those of rounding to 16 bits. */
+const UNCHANGED = 5e-7;
+
 function summary(options: QuantizeCommandOptions, report: QuantizeReport): string {
   const { output, scheme = "w4", groupSize = 32, headBits = 8 } = options;
   const calibrated = report.calibrationTokens > 0;
   // Calibration moves weights further than rounding does, so that outputs move less: only those tell its gain.
-  const gain = calibrated
-    ? `output error  ${change(report, "roundedOutputs", "outputs")} on ${report.calibrationTokens} tokens, against each weight rounded by itself`
-    : `weight error  ${change(report, "plainWeights", "weights")}, against groups from their smallest to their largest weight`;
+  const onGrid = report.projections.every(({ weights }) => weights < UNCHANGED);
+  const gain = onGrid
+    ? "weight error  none: the weights lie on this grid already"
+    : calibrated
+      ? `output error  ${change(report, "roundedOutputs", "outputs")} on ${report.calibrationTokens} tokens, against each weight rounded by itself`
+      : `weight error  ${change(report, "plainWeights", "weights")}, against groups from their smallest to their largest weight`;
   const lines = [formatTable(calibrated ? [...weightColumns, ...outputColumns] : weightColumns, report.projections), gain];
   const size = `${(report.bytes / 1e6).toFixed(1)} MB, ${((8 * report.bytes) / report.parameters).toFixed(2)} bits a weight`;
   lines.push(`wrote         ${output}: ${scheme}-g${groupSize}, head in ${headBits} bits, ${size}`, "");
