@@ -78,26 +78,36 @@ struct ByteSource : CodeSource {
   }
 };
 
-// One row: the four accumulators side by side hide each other's latency.
-template <class Source>
-PG_INLINE f32x16 dot_f32_row(Source& w, uint32_t k, const float* x) {
-  f32x16 sum[4] = {zero(), zero(), zero(), zero()};
+// Few rows: the four accumulators side by side hide each other's latency.
+template <int kRows, class Source>
+PG_INLINE void dot_f32_few(Source& w, uint32_t k, const float* x, size_t x_stride, f32x16 (&y)[kRows]) {
+  f32x16 sum[4][kRows];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j)
+#pragma GCC unroll 8
+    for (int m = 0; m < kRows; ++m) sum[j][m] = zero();
+  const auto step = [&](uint32_t r, uint32_t j) __attribute__((always_inline)) {
+    const f32x16 weight = w.at(r, j);
+#pragma GCC unroll 8
+    for (int m = 0; m < kRows; ++m) sum[j][m] = fma(weight, set1(x[m * x_stride + r * 4 + j]), sum[j][m]);
+  };
   for (uint32_t s = 0; s * 32 < k; ++s, x += 32) {
     w.begin(s);
     const uint32_t n = k - s * 32 < 32 ? k - s * 32 : 32;
     for (uint32_t r = 0; r < n / 4; ++r)
 #pragma GCC unroll 4
-      for (uint32_t j = 0; j < 4; ++j) sum[j] = fma(w.at(r, j), set1(x[r * 4 + j]), sum[j]);
+      for (uint32_t j = 0; j < 4; ++j) step(r, j);
 #pragma GCC unroll 4
     for (uint32_t j = 0; j < 3; ++j)
-      if (j < n % 4) sum[j] = fma(w.at(n / 4, j), set1(x[n / 4 * 4 + j]), sum[j]);
+      if (j < n % 4) step(n / 4, j);
   }
-  return add(add(sum[0], sum[1]), add(sum[2], sum[3]));
+#pragma GCC unroll 8
+  for (int m = 0; m < kRows; ++m) y[m] = add(add(sum[0][m], sum[1][m]), add(sum[2][m], sum[3][m]));
 }
 
-// Several rows: one accumulator after the other, so that each weight is unpacked once for all rows.
+// Many rows: one accumulator after the other, so that each weight is unpacked once for all rows.
 template <int kRows, class Source>
-PG_INLINE void dot_f32_rows(Source& w, uint32_t k, const float* x, size_t x_stride, f32x16 (&y)[kRows]) {
+PG_INLINE void dot_f32_many(Source& w, uint32_t k, const float* x, size_t x_stride, f32x16 (&y)[kRows]) {
   f32x16 sum[4][kRows];
   for (uint32_t j = 0; j < 4; ++j) {
     f32x16 part[kRows];
@@ -122,12 +132,20 @@ PG_INLINE void dot_f32_rows(Source& w, uint32_t k, const float* x, size_t x_stri
 template <class Source>
 void dot_f32_tile(Source w, uint32_t k, const float* x, size_t x_stride, uint32_t rows, float* y, size_t y_stride) {
   uint32_t m = 0;
-  for (; m + kFloatRows <= rows; m += kFloatRows) {
-    f32x16 result[kFloatRows];
-    dot_f32_rows<kFloatRows>(w, k, x + m * x_stride, x_stride, result);
-    for (int i = 0; i < kFloatRows; ++i) store(y + (m + i) * y_stride, result[i]);
-  }
-  for (; m < rows; ++m) store(y + m * y_stride, dot_f32_row(w, k, x + m * x_stride));
+  const auto pass = [&]<int kRows>(Count<kRows>) {
+    for (; m + kRows <= rows; m += kRows) {
+      f32x16 result[kRows];
+      if constexpr (kRows <= kFewRows)
+        dot_f32_few<kRows>(w, k, x + m * x_stride, x_stride, result);
+      else
+        dot_f32_many<kRows>(w, k, x + m * x_stride, x_stride, result);
+      for (int i = 0; i < kRows; ++i) store(y + (m + i) * y_stride, result[i]);
+    }
+  };
+  pass(Count<kFloatRows>{});
+  if constexpr (kFloatRows > 4) pass(Count<4>{});
+  if constexpr (kFloatRows > 2) pass(Count<2>{});
+  pass(Count<1>{});
 }
 
 }  // namespace

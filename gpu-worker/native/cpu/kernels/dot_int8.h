@@ -151,9 +151,6 @@ void dot_int8_rows(const TileMatrix& w, uint32_t tile, const int8_t* table, cons
   for (int m = 0; m < kRows; ++m) store(out + m * kLanes, y[m]);
 }
 
-template <int>
-struct Count {};
-
 // `rows` rows from `first_row`: full register tiles first, then halves.
 template <class Groups, uint32_t kSlabs>
 void dot_int8_tile(const TileMatrix& w, uint32_t tile, const QuantizedRows& x, uint32_t first_row, uint32_t rows,

@@ -59,10 +59,14 @@ void expand_span(const ExpandSpan& span, uint32_t part_tile, uint32_t first, uin
   const Element* b = static_cast<const Element*>(span.b) + static_cast<size_t>(part_tile) * span.rank * kLanes;
   const float* v = span.v + static_cast<size_t>(first - span.first_row) * span.v_stride;
   uint32_t m = first;
-  for (; m + kFloatRows <= last; m += kFloatRows, v += kFloatRows * span.v_stride, out += kFloatRows * kLanes)
-    expand_rows<kFloatRows>(b, span.rank, span.scaling, v, span.v_stride, out);
-  for (; m < last; ++m, v += span.v_stride, out += kLanes)
-    expand_rows<1>(b, span.rank, span.scaling, v, span.v_stride, out);
+  const auto pass = [&]<int kRows>(Count<kRows>) {
+    for (; m + kRows <= last; m += kRows, v += kRows * span.v_stride, out += kRows * kLanes)
+      expand_rows<kRows>(b, span.rank, span.scaling, v, span.v_stride, out);
+  };
+  pass(Count<kFloatRows>{});
+  if constexpr (kFloatRows > 4) pass(Count<4>{});
+  if constexpr (kFloatRows > 2) pass(Count<2>{});
+  pass(Count<1>{});
 }
 
 // Adds the adapters of the ticket's rows.

@@ -10,6 +10,7 @@ inline constexpr int kTileRows = 4;
 inline constexpr int kQueryRows = 4;
 inline constexpr uint32_t kQueryVectors = 1;
 inline constexpr int kFloatRows = 4;
+inline constexpr int kFewRows = 1;
 
 struct f32x16 {
   __m256 a, b;

@@ -14,6 +14,7 @@ inline constexpr int kTileRows = 8;
 inline constexpr int kQueryRows = 4;
 inline constexpr uint32_t kQueryVectors = 4;
 inline constexpr int kFloatRows = 8;
+inline constexpr int kFewRows = 4;
 
 struct f32x16 {
   __m512 v;

@@ -10,6 +10,7 @@ inline constexpr int kTileRows = 1;
 inline constexpr int kQueryRows = 1;
 inline constexpr uint32_t kQueryVectors = 1;
 inline constexpr int kFloatRows = 1;
+inline constexpr int kFewRows = 1;
 
 struct f32x16 {
   float lane[16];

@@ -20,3 +20,13 @@
 #else
 #include "cpu/simd/scalar.h"
 #endif
+
+namespace polygraft::PG_ISA {
+namespace {
+
+// A number of rows, to choose a function template by.
+template <int>
+struct Count {};
+
+}  // namespace
+}  // namespace polygraft::PG_ISA
