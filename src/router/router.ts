@@ -1,3 +1,4 @@
+import { WorkerState } from "@polygraft/api";
 import { ApiKeys } from "./admission/api-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
@@ -59,7 +60,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
     log,
   );
   const streams = new StreamLimit(resolved.maxStreams);
-  const parts = { candidates, streams, control: { name: "router", address: control.address } };
+  const parts = { candidates, streams, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const relay = new Http2Relay(policy, resolved.relay, timers, (error) => {
     log.error("bug in the relay", { stack: String((error as Error).stack) });
@@ -68,6 +69,12 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   fleet.listen(catalog);
   fleet.listen(health);
   fleet.listen({
+    changed({ name, state, hello, tally }) {
+      // Silent with requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.
+      if (state !== WorkerState.SUSPECTED || tally.requests === 0) return;
+      log.warn("worker is silent; its streams move on", { worker: name, streams: tally.requests });
+      relay.abandon(hello.address);
+    },
     left({ hello }) {
       relay.forget(hello.address);
       workers.forget(hello.address);

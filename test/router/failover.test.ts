@@ -1,8 +1,11 @@
+import { LoadSample, WorkerState } from "@polygraft/api";
+import type { GenerateResponse } from "@polygraft/api";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import { ErrorInfo, RetryInfo, RichClientError, RichServerError } from "nice-grpc-error-details";
 import type { ErrorDetails } from "nice-grpc-error-details";
 import { describe, expect, test } from "vitest";
+import { manualTimers } from "../support/manual-timers.js";
 import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest } from "../support/router-fixture.js";
 import { delta, finished } from "../support/scripted-service.js";
 import type { Message, Script } from "../support/scripted-service.js";
@@ -174,44 +177,124 @@ describe("before the first output", () => {
   });
 });
 
+/** Accepts, says these texts with tokens from `from` on, then waits until its call is cancelled or cut. */
+const stuck = (worker: string, texts: readonly string[], from = 1): Script =>
+  async function* (_, { signal }) {
+    yield acceptedBy(worker);
+    for (const [index, text] of texts.entries()) yield delta(text, from + index);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  };
+
+/** Goes on from the resume point: says `text`, ends. */
+const goesOn = (worker: string, text: string): Script =>
+  async function* ({ resume }) {
+    yield acceptedBy(worker);
+    yield delta(text, (resume?.tokenIds.length ?? 0) + 1);
+    yield finished((resume?.tokenIds.length ?? 0) + 1);
+  };
+
+/** Reads a stream; `onText` sees each delta's text as it comes. */
+async function follow(stream: AsyncIterable<GenerateResponse>, onText: (text: string) => void) {
+  const heard = hear(
+    (async function* () {
+      for await (const response of stream) {
+        yield response;
+        if (response.event?.$case === "delta") onText(response.event.value.text);
+      }
+    })(),
+  );
+  return heard;
+}
+
 describe("after the first output", () => {
-  test("a lost worker ends the stream with WORKER_LOST, naming it, after the last whole message", async () => {
-    const breaks: Script = async function* (_, { signal }) {
+  test("the next preferred worker goes on where a lost one was, and the client sees one stream", async () => {
+    await using f = await fleet({ [first]: stuck(first, ["one", "two"]), [second]: goesOn(second, "three") });
+    const request = { ...textRequest("hi", adapter), sampling: { temperature: 1 } };
+    const heard = await follow(f.client.generate(request), (text) => text === "two" && f.worker(first).cut());
+    expect([heard.error, heard.text]).toEqual([undefined, "onetwothree"]);
+    expect(heard.events.map(({ event }) => event?.$case)).toEqual(["accepted", "delta", "delta", "delta", "finished"]);
+    const tokens = heard.events.flatMap(({ event }) => (event?.$case === "delta" ? event.value.tokenIds : []));
+    expect(tokens).toEqual([1, 2, 3]);
+    const { request: resumed } = f.worker(second).calls[0]!;
+    expect(resumed.resume).toEqual({ tokenIds: [1, 2], textBytes: 6 });
+    expect(resumed.sampling).toMatchObject({ temperature: 1, seed: 0n });
+    expect(resumed.requestId).toBe(f.worker(first).calls[0]!.request.requestId);
+  });
+
+  test("a worker that refuses in mid-stream to finish is replaced as well, and so is one that will not go on", async () => {
+    const drains: Script = async function* () {
       yield acceptedBy(first);
       yield delta("one", 1);
-      yield delta("two", 2);
-      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      throw new RichServerError(Status.UNAVAILABLE, "draining", [ErrorInfo.fromPartial({ reason: "DRAINING", domain: "polygraft" })]);
     };
-    await using f = await fleet({ [first]: breaks });
-    const texts: string[] = [];
-    let error: Error | undefined;
-    try {
-      for await (const { event } of f.client.generate(textRequest("hi", adapter))) {
-        if (event?.$case !== "delta") continue;
-        texts.push(event.value.text);
-        if (event.value.text === "two") f.worker(first).cut();
-      }
-    } catch (caught) {
-      error = caught as Error;
-    }
-    expect(texts).toEqual(["one", "two"]);
-    expect(error).toMatchObject({ code: Status.UNAVAILABLE });
-    expect(errorInfo(error)).toEqual({ reason: "WORKER_LOST", metadata: { worker: first } });
+    await using f = await fleet({
+      [first]: drains,
+      [second]: refuse(Status.NOT_FOUND, "ADAPTER_NOT_FOUND"),
+      [third]: goesOn(third, "two"),
+    });
+    const heard = await hear(f.client.generate(textRequest("hi", adapter)));
+    expect([heard.error, heard.text]).toEqual([undefined, "onetwo"]);
+    expect(f.called()).toEqual([first, second, third].sort());
+  });
+
+  test("each worker that brings output earns the stream another three tries", async () => {
+    await using f = await fleet({
+      [first]: stuck(first, ["one"], 1),
+      [second]: stuck(second, ["two"], 2),
+      [third]: stuck(third, ["three"], 3),
+      [fourth]: goesOn(fourth, "four"),
+    });
+    const losing: Record<string, string> = { one: first, two: second, three: third };
+    const heard = await follow(f.client.generate(textRequest("hi", adapter)), (text) => {
+      if (losing[text] !== undefined) f.worker(losing[text]).cut();
+    });
+    expect([heard.error, heard.text]).toEqual([undefined, "onetwothreefour"]);
+    expect(f.worker(fourth).calls[0]!.request.resume?.tokenIds).toEqual([1, 2, 3]);
+  });
+
+  test.each([
+    ["failover: false", { routing: { key: "", worker: "", failover: false } }],
+    ["a pinned worker", { routing: { key: "", worker: first } }],
+    ["no token ids in the stream", { response: { tokenIds: false } }],
+  ])("%s: a lost worker ends the stream with WORKER_LOST, naming it, after the last whole message", async (_, more) => {
+    await using f = await fleet({ [first]: stuck(first, ["one", "two"]) });
+    const request = { ...textRequest("hi", adapter), ...more };
+    const heard = await follow(f.client.generate(request), (text) => text === "two" && f.worker(first).cut());
+    expect(heard.text).toBe("onetwo");
+    expect(heard.error).toMatchObject({ code: Status.UNAVAILABLE });
+    expect(errorInfo(heard.error)).toEqual({ reason: "WORKER_LOST", metadata: { worker: first } });
     expect(f.called()).toEqual([first]);
   });
 
-  test("a status of the worker passes through, whatever it is", async () => {
+  test("a status that is the request's passes through", async () => {
     const fails: Script = async function* () {
       yield acceptedBy(first);
       yield delta("one", 1);
-      throw new RichServerError(Status.UNAVAILABLE, "draining after all", [
-        ErrorInfo.fromPartial({ reason: "DRAINING", domain: "polygraft" }),
-      ]);
+      throw new RichServerError(Status.INTERNAL, "a bug", [ErrorInfo.fromPartial({ reason: "INTERNAL", domain: "polygraft" })]);
     };
     await using f = await fleet({ [first]: fails });
     const heard = await hear(f.client.generate(textRequest("hi", adapter)));
     expect(heard.text).toBe("one");
-    expect(errorInfo(heard.error)?.reason).toBe("DRAINING");
+    expect(errorInfo(heard.error)?.reason).toBe("INTERNAL");
     expect(f.called()).toEqual([first]);
+  });
+
+  test("a worker that is silent with requests in flight is given up before its connection is known to be dead", async () => {
+    const timers = manualTimers();
+    await using router = await temporaryRouter({ timers, suspectAfterMillis: 3000, goneAfterMillis: 15_000 });
+    const adapters = [announcedAdapter(adapter)];
+    await using w1 = await startScriptedWorker({ router: router.address, name: first, script: stuck(first, ["one"]), adapters });
+    await using _w2 = await startScriptedWorker({ router: router.address, name: second, script: goesOn(second, "two"), adapters });
+    await listed(router, first, second);
+    using connection = inferenceClient(router.address);
+    const heard = await follow(connection.client.generate(textRequest("hi", adapter)), (text) => {
+      if (text !== "one") return;
+      w1.freeze();
+      // The other one is heard of; this one is not.
+      router.fleet.load(router.fleet.member(second)!, LoadSample.create(), 3400);
+      timers.advance(3500);
+    });
+    expect([heard.error, heard.text]).toEqual([undefined, "onetwo"]);
+    expect(router.fleet.member(first)?.state).toBe(WorkerState.SUSPECTED);
   });
 });

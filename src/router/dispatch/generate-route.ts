@@ -1,16 +1,18 @@
 import { place, preferenceList } from "@polygraft/placement";
-import type { PlacementRequest } from "@polygraft/placement";
+import type { PlacementFleet, PlacementRequest } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Dispatched } from "../fleet/load-tally.js";
 import type { FleetMember } from "../fleet/member.js";
-import type { Route, Target } from "../relay/relay.js";
+import type { Continuation, Route, Target } from "../relay/relay.js";
 import { noWorker } from "./candidates.js";
 import type { Candidates } from "./candidates.js";
+import { DeliveredOutput } from "./delivered-output.js";
+import { remainderOf } from "./remainder.js";
 import type { RequestHead } from "./request-head.js";
 
-/** Most workers that are tried for one request. */
+/** Most workers that are tried for one request, one after another without output from any. */
 export const maxAttempts = 3;
 
 /** Most names in `polygraft-candidates`. */
@@ -34,16 +36,27 @@ export function adapterKey(adapter: { readonly id: string; readonly revision: st
   return adapter.revision === "" ? adapter.id : `${adapter.id}@${adapter.revision}`;
 }
 
-/** Sends one request from worker to worker, along the preference list of its key, until one answers. */
+/**
+ * Sends one request from worker to worker, along the preference list of its key, until one answers; and on to the next
+ * when that one is lost in mid-stream.
+ */
 export class GenerateRoute implements Route {
   readonly appended: Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
+  readonly continuation?: Continuation;
   readonly #head: RequestHead;
   readonly #candidates: Candidates;
-  readonly #tried = new Set<string>();
+  /** Processes that were tried: a worker that has started anew since then may be tried again. */
+  readonly #tried: FleetMember[] = [];
+  readonly #delivered: DeliveredOutput | undefined;
   readonly #key: string | undefined;
   #dispatched: { readonly member: FleetMember; readonly share: Dispatched } | undefined;
   #reason = "";
+  /** Workers tried since the last output, and how much of it there was. */
+  #attempts = 0;
+  #countBefore = 0;
+  /** Times that another worker went on with the stream. */
+  #moves = 0;
 
   constructor(
     head: RequestHead,
@@ -55,19 +68,40 @@ export class GenerateRoute implements Route {
     this.#key = placementKey(head);
     this.appended = sent.appended;
     this.headers = sent.headers;
+    const { routing, showsTokens } = head;
+    if (routing.failover === false || routing.worker !== "" || !showsTokens) return;
+    const delivered = new DeliveredOutput();
+    this.#delivered = delivered;
+    this.continuation = {
+      delivered: (messages) => delivered.push(messages),
+      remainder(message) {
+        const got = delivered.get();
+        return got === undefined ? undefined : remainderOf(message, got);
+      },
+    };
   }
 
   /** Names of the workers tried, in order. */
   get tried(): readonly string[] {
-    return [...this.#tried];
+    return this.#tried.map(({ name }) => name);
+  }
+
+  /** Times that another worker went on in mid-stream. */
+  get moves(): number {
+    return this.#moves;
   }
 
   next(): Target | Failure {
     this.release();
+    const count = this.#delivered?.count ?? 0;
+    if (count > this.#countBefore) this.#attempts = 0;
+    this.#countBefore = count;
     const member = this.#choose();
     if (isFailure(member)) return member;
-    this.#tried.add(member.name);
-    this.#dispatched = { member, share: member.tally.dispatch(this.#head.tokens) };
+    this.#attempts += 1;
+    if (count > 0) this.#moves += 1;
+    this.#tried.push(member);
+    this.#dispatched = { member, share: member.tally.dispatch(this.#head.tokens - count) };
     return { name: member.name, address: member.hello.address };
   }
 
@@ -100,13 +134,13 @@ export class GenerateRoute implements Route {
   #choose(): FleetMember | Failure {
     const { routing, model, adapter } = this.#head;
     const limit = routing.failover === false || routing.worker !== "" ? 1 : maxAttempts;
-    if (this.#tried.size >= limit) return this.#exhausted();
+    if (this.#attempts >= limit) return this.#exhausted();
     if (routing.worker !== "") {
       this.#reason = "pinned";
       return this.#candidates.member(routing.worker) ?? noWorker(`worker "${routing.worker}" is not in the fleet`);
     }
     const found = this.#candidates.find(model, adapter);
-    if (isFailure(found)) return this.#tried.size > 0 ? this.#exhausted() : found;
+    if (isFailure(found)) return this.#tried.length > 0 ? this.#exhausted() : found;
     const { fleet, resident, rankUnits } = found;
     // The load that replicas are counted by is the adapter's, not that of one routing key.
     const replicas = routing.key === "" ? found.replicas : 1;
@@ -115,7 +149,7 @@ export class GenerateRoute implements Route {
       replicas,
       resident,
       rankUnits,
-      excluded: this.#tried,
+      excluded: this.#excluded(fleet),
       ...(this.#key === undefined ? {} : { key: this.#key }),
     };
     const placement = place(fleet, request, this.#candidates.policy);
@@ -123,6 +157,20 @@ export class GenerateRoute implements Route {
     if (placement === undefined || member === undefined) return this.#exhausted();
     this.#reason = placement.reason;
     return member;
+  }
+
+  /** Processes that have been tried; and once there is output, workers whose weights would go on differently. */
+  #excluded(fleet: PlacementFleet): ReadonlySet<string> {
+    const excluded = new Set<string>();
+    for (const { name, hello } of this.#tried) {
+      if (this.#candidates.member(name)?.hello.epoch === hello.epoch) excluded.add(name);
+    }
+    if (this.#countBefore === 0) return excluded;
+    const digest = this.#tried[0]?.hello.model?.digest;
+    for (const { name } of fleet.workers) {
+      if (this.#candidates.member(name)?.hello.model?.digest !== digest) excluded.add(name);
+    }
+    return excluded;
   }
 
   #exhausted(): Failure {

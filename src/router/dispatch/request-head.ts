@@ -1,5 +1,5 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { AdapterRef, RoutingOptions, StoppingOptions } from "@polygraft/api";
+import { AdapterRef, ResponseOptions, RoutingOptions, StoppingOptions } from "@polygraft/api";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 
@@ -11,10 +11,12 @@ export interface RequestHead {
   readonly routing: RoutingOptions;
   /** About how many tokens the request can need: prompt, and the output that it allows. */
   readonly tokens: number;
+  /** Whether token ids are in the stream. Without them nobody knows where to go on. */
+  readonly showsTokens: boolean;
 }
 
 /** Field numbers of `GenerateRequest`. */
-const field = { requestId: 1, model: 2, adapter: 3, text: 4, tokenIds: 5, chat: 6, stopping: 8, routing: 12 } as const;
+const field = { requestId: 1, model: 2, adapter: 3, text: 4, tokenIds: 5, chat: 6, stopping: 8, response: 9, routing: 12 } as const;
 
 const lengthDelimited = 2;
 
@@ -37,6 +39,7 @@ export function readRequestHead(message: Uint8Array): RequestHead {
   let routing: RoutingOptions | undefined;
   let maxTokens: number | undefined;
   let promptTokens = 0;
+  let showsTokens = true;
   while (reader.pos < reader.len) {
     const [number, wireType] = reader.tag();
     if (wireType !== lengthDelimited) {
@@ -61,6 +64,9 @@ export function readRequestHead(message: Uint8Array): RequestHead {
       case field.stopping:
         maxTokens = StoppingOptions.decode(reader.bytes()).maxTokens;
         break;
+      case field.response:
+        showsTokens = ResponseOptions.decode(reader.bytes()).tokenIds ?? true;
+        break;
       case field.routing:
         routing = RoutingOptions.decode(reader.bytes());
         break;
@@ -69,7 +75,7 @@ export function readRequestHead(message: Uint8Array): RequestHead {
     }
   }
   const tokens = promptTokens + (maxTokens ?? defaultMaxTokens);
-  return { requestId, model, adapter, routing: routing ?? RoutingOptions.create(), tokens };
+  return { requestId, model, adapter, routing: routing ?? RoutingOptions.create(), tokens, showsTokens };
 }
 
 /** What is wrong with the fields that a router uses, if anything. The worker checks the rest. */

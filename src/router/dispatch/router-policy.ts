@@ -7,6 +7,7 @@ import type { StreamLimit } from "../admission/stream-limit.js";
 import type { Failure } from "../failure.js";
 import { single } from "../relay/headers.js";
 import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target } from "../relay/relay.js";
+import type { Log } from "../log.js";
 import type { Candidates } from "./candidates.js";
 import { GenerateRoute } from "./generate-route.js";
 import { checkRequestHead, readRequestHead, requestIdField } from "./request-head.js";
@@ -21,6 +22,7 @@ export interface RouterPolicyParts {
   readonly streams: StreamLimit;
   /** Absent: everybody is welcome. */
   readonly apiKeys?: ApiKeys;
+  readonly log: Log;
 }
 
 const generatePath = `/${InferenceServiceDefinition.fullName}/${InferenceServiceDefinition.methods.generate.name}`;
@@ -81,6 +83,7 @@ class GenerateDispatch implements Dispatch {
   readonly #parts: RouterPolicyParts;
   readonly #span: RequestSpan;
   #route: GenerateRoute | undefined;
+  #requestId = "";
 
   constructor(call: CallHead, parts: RouterPolicyParts) {
     this.#parts = parts;
@@ -92,6 +95,7 @@ class GenerateDispatch implements Dispatch {
     const failure = checkRequestHead(head);
     if (failure !== undefined) return failure;
     const requestId = head.requestId === "" ? randomUUID() : head.requestId;
+    this.#requestId = requestId;
     this.#span.describe(head, requestId);
     const appended = head.requestId === "" ? requestIdField(requestId) : new Uint8Array();
     const sent = { appended, headers: this.#span.headers() };
@@ -102,7 +106,9 @@ class GenerateDispatch implements Dispatch {
   ended(outcome: Outcome): void {
     this.#route?.release();
     this.#parts.streams.leave();
-    this.#span.end(outcome, this.#route?.tried ?? []);
+    const { moves = 0, tried = [] } = this.#route ?? {};
+    if (moves > 0) this.#parts.log.info("stream moved", { request: this.#requestId, workers: tried.join(", "), status: outcome.status });
+    this.#span.end(outcome, tried);
   }
 }
 

@@ -14,10 +14,16 @@ export class LoadTally {
   #sample: LoadSample | undefined;
   #sinceSample = 0;
   #period = 0;
+  #requests = 0;
 
   /** The last sample, as the worker sent it. */
   get sample(): LoadSample | undefined {
     return this.#sample;
+  }
+
+  /** Requests that this router has sent there and that are not over. */
+  get requests(): number {
+    return this.#requests;
   }
 
   /** Tokens that requests there can still need, as far as is known. */
@@ -35,12 +41,14 @@ export class LoadTally {
 
   /** A request of about that many tokens is on its way there. */
   dispatch(tokens: number): Dispatched {
+    this.#requests += 1;
     this.#sinceSample += tokens;
     return { tokens, period: this.#period };
   }
 
   /** That request is over. If a sample came in between, the next one will say so. */
   release(dispatched: Dispatched): void {
+    this.#requests -= 1;
     if (dispatched.period === this.#period) this.#sinceSample -= dispatched.tokens;
   }
 }

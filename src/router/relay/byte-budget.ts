@@ -12,6 +12,11 @@ export class ByteBudget {
     return this.#taken;
   }
 
+  /** Whether more than half is held: what is only good to have should be given back. */
+  get crowded(): boolean {
+    return this.#taken > this.#limit / 2;
+  }
+
   /** Takes bytes if there are that many left. A negative number gives some back, which always succeeds. */
   take(bytes: number): boolean {
     if (bytes > 0 && this.#taken + bytes > this.#limit) return false;

@@ -8,7 +8,7 @@ import type { ClientCall } from "./client-call.js";
 import { formatGrpcTimeout } from "./grpc-timeout.js";
 import { passedOn, single } from "./headers.js";
 import type { Dispatch, Route, Target } from "./relay.js";
-import { framed, noMessage, RequestReader, tooManyMessages } from "./request-reader.js";
+import { framed, noMessage, RequestReader, tooManyMessages, unframed } from "./request-reader.js";
 import { ResponseGate } from "./response-gate.js";
 import type { SessionPool } from "./session-pool.js";
 import { reasonOf, statusDetailsHeader } from "./status-details.js";
@@ -40,9 +40,10 @@ export const bug: Failure = {
 /**
  * One call with one request message and a stream of responses.
  *
- * The request is kept until a target's first output passes the `ResponseGate`. Up to then a target that is lost, or
- * refuses in a way that `Route.movesOn` accepts, is replaced by the next one and the client notices nothing. From then
- * on the call stands and falls with its target.
+ * Until a target's first output passes the `ResponseGate`, a target that is lost, or refuses in a way that
+ * `Route.movesOn` accepts, is replaced by the next one and the client notices nothing. From then on the next one is
+ * asked for what the client has not got yet, if the route has a `Continuation`; else the call stands and falls with its
+ * target.
  */
 export class DispatchedCall {
   readonly #client: ClientCall;
@@ -50,11 +51,13 @@ export class DispatchedCall {
   readonly #environment: DispatchEnvironment;
   /** Collects the request. Undefined once it is complete. */
   #reader: RequestReader | undefined;
-  /** The request as it is sent. Undefined when it will not be needed again. */
+  /** The request as it is sent. Undefined when it is not there yet, or will not be needed again. */
   #request: Buffer | undefined;
   #heldBytes = 0;
   #stopWaiting = () => {};
   #upstream: UpstreamCall | undefined;
+  /** Whether the client has got response headers. */
+  #committed = false;
   #over = false;
 
   constructor(client: ClientCall, dispatch: Dispatch, environment: DispatchEnvironment) {
@@ -116,21 +119,30 @@ export class DispatchedCall {
   /** `last` is what the target before said; it is the client's answer when nobody else is left. */
   #tryNext(route: Route, last: { readonly target: Target; readonly answer: Answer } | undefined): void {
     const next = route.next();
-    if (!isFailure(next)) return this.#attempt(route, next);
+    if (!isFailure(next)) return this.#attempt(route, next, this.#request, false);
     if (last === undefined) return this.#fail(next);
     this.#client.finish(last.answer.trailers, route.responseHeaders(last.target));
     this.#end(last.answer.status, last.target);
   }
 
-  #attempt(route: Route, target: Target): void {
-    const gate = new ResponseGate(this.#dispatch.preambleTag);
+  /** After output: another target goes on. False: the rest cannot be asked for, or nobody is left. */
+  #goOn(route: Route): boolean {
+    const rest = this.#request && route.continuation?.remainder(unframed(this.#request));
+    const next = rest && route.next();
+    if (next === undefined || isFailure(next)) return false;
+    this.#attempt(route, next, framed(rest!), true);
+    return true;
+  }
+
+  #attempt(route: Route, target: Target, request: Buffer | undefined, goesOn: boolean): void {
+    const gate = new ResponseGate(this.#dispatch.preambleTag, !goesOn);
     let head: OutgoingHttpHeaders = {};
-    let committed = false;
     const pass = (bytes: Buffer) => {
       if (!gate.open) return;
-      if (!committed) this.#commit({ ...head, ...route.responseHeaders(target) });
-      committed = true;
-      if (bytes.length > 0 && !this.#client.write(bytes)) this.#upstream?.pause();
+      if (!this.#committed) this.#commit(route, { ...head, ...route.responseHeaders(target) });
+      if (bytes.length === 0) return;
+      route.continuation?.delivered(bytes);
+      if (!this.#client.write(bytes)) this.#upstream?.pause();
     };
     this.#upstream = new UpstreamCall(this.#environment.pool, target.address, this.#requestHeaders(route), {
       head: (received) => {
@@ -140,9 +152,11 @@ export class DispatchedCall {
       writable: () => {},
       finished: (answer) => {
         this.#upstream = undefined;
-        if (!gate.open && route.movesOn(answer.status, reasonOf(detailsOf(answer)))) {
-          return this.#tryNext(route, { target, answer });
-        }
+        const moves = route.movesOn(answer.status, reasonOf(detailsOf(answer)));
+        if (moves && !this.#committed) return this.#tryNext(route, { target, answer });
+        const refused = goesOn && !gate.open && answer.status !== Status.OK;
+        if ((moves || refused) && this.#goOn(route)) return;
+        if (refused) return this.#lose(route, target, `it did not go on with the stream: status ${answer.status}`);
         if (answer.status === Status.OK || gate.open) {
           pass(gate.release());
           if (gate.torn && answer.status === Status.OK) return this.#lose(route, target, "its last message is torn");
@@ -152,11 +166,11 @@ export class DispatchedCall {
       },
       lost: (cause) => {
         this.#upstream = undefined;
-        if (gate.open) this.#lose(route, target, cause);
-        else this.#tryNext(route, undefined);
+        if (!this.#committed) this.#tryNext(route, undefined);
+        else if (!this.#goOn(route)) this.#lose(route, target, cause);
       },
     });
-    this.#upstream.end(this.#request);
+    this.#upstream.end(request);
   }
 
   #requestHeaders(route: Route): OutgoingHttpHeaders {
@@ -168,10 +182,11 @@ export class DispatchedCall {
     return headers;
   }
 
-  /** The first output is on its way: the request will not be needed again. */
-  #commit(headers: OutgoingHttpHeaders): void {
+  /** The first output is on its way: the request will be needed only to go on elsewhere. */
+  #commit(route: Route, headers: OutgoingHttpHeaders): void {
+    this.#committed = true;
     this.#client.respond(headers);
-    this.#releaseRequest();
+    if (route.continuation === undefined || this.#environment.budget.crowded) this.#releaseRequest();
   }
 
   #lose(route: Route, target: Target, cause: string): void {

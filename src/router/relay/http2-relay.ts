@@ -20,7 +20,7 @@ import { SessionPool } from "./session-pool.js";
 export interface RelayOptions {
   /** Largest request message of a dispatched call. */
   readonly maxMessageBytes: number;
-  /** Request messages that are kept, all calls together, until their answers begin. */
+  /** Request messages that are kept, all calls together. Beyond half of it, only until their answers begin. */
   readonly maxHeldBytes: number;
   /** Time that a client may take to send the request message of a dispatched call. */
   readonly requestTimeoutMillis: number;
@@ -119,6 +119,10 @@ export class Http2Relay implements Relay {
 
   forget(address: string): void {
     this.#pool.forget(address);
+  }
+
+  abandon(address: string): void {
+    this.#pool.abandon(address);
   }
 
   async close(): Promise<void> {

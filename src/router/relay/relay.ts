@@ -12,6 +12,8 @@ export interface Relay {
   drain(millis: number): Promise<void>;
   /** Lets go of the connections to a target that is gone. Calls that still run there end first. */
   forget(address: string): void;
+  /** Cuts the connections to a target that hangs: its calls are lost, and go on elsewhere where they can. */
+  abandon(address: string): void;
   /** Ends everything now. */
   close(): Promise<void>;
 }
@@ -69,14 +71,24 @@ export interface Route {
   readonly appended: Uint8Array;
   /** Request headers to set, over those of the client. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The next target, never one that was named before, or why there is none. */
+  /** The next target, never a process that was named before, or why there is none. */
   next(): Target | Failure;
+  /** Lets another target go on where one was lost in mid-stream. Absent: the call stands and falls with its target. */
+  readonly continuation?: Continuation;
   /** Whether another target may do better than one that refused with this status and reason. */
   movesOn(status: number, reason: string | undefined): boolean;
   /** Response headers to set for a client that this target answers. */
   responseHeaders(target: Target): Readonly<Record<string, string>>;
   /** What a client is told whose target was lost after its answer had begun. */
   lost(target: Target, cause: string): Failure;
+}
+
+/** Knows what a client has got of a stream, and how to ask another target for the rest. */
+export interface Continuation {
+  /** Response messages on their way to the client, in order: whole ones, and the portions of long ones. */
+  delivered(messages: Buffer): void;
+  /** The request for the rest of what `message` asked for. Undefined: it cannot be asked for. */
+  remainder(message: Buffer): Buffer | undefined;
 }
 
 /** How a dispatched call ended. */

@@ -77,6 +77,11 @@ export function framed(...parts: readonly Uint8Array[]): Buffer {
   return frame;
 }
 
+/** The message of a frame. */
+export function unframed(frame: Buffer): Buffer {
+  return frame.subarray(prefixBytes);
+}
+
 /** The gRPC protocol's answer to a call that has no request message although its method takes one. */
 export const noMessage: Failure = {
   status: Status.UNIMPLEMENTED,

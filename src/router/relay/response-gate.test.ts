@@ -29,6 +29,21 @@ describe("ResponseGate", () => {
     expect(gate.open).toBe(true);
   });
 
+  test("of a stream that goes on keeps the preamble, in whatever portions it comes", () => {
+    const delta = message(deltaTag, 3);
+    const bytes = Buffer.concat([message(acceptedTag, 20), message(acceptedTag, 7), delta, delta]);
+    fc.assert(
+      fc.property(fc.array(fc.nat(), { maxLength: 8 }), (places) => {
+        const gate = new ResponseGate(acceptedTag, false);
+        const passed = cut(bytes, places).map((part) => gate.push(part));
+        expect(Buffer.concat(passed)).toEqual(Buffer.concat([delta, delta]));
+      }),
+    );
+    const gate = new ResponseGate(acceptedTag, false);
+    gate.push(message(acceptedTag, 20));
+    expect(gate.release()).toHaveLength(0);
+  });
+
   test("stays closed on half a message of output", () => {
     const gate = new ResponseGate(acceptedTag);
     gate.push(message(acceptedTag, 20));

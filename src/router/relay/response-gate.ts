@@ -14,11 +14,14 @@ const nothing = Buffer.alloc(0);
  * **Whole messages only.** A message that has not arrived completely is held, so that a client whose worker is lost
  * gets a status after the last whole message and never half of one.
  *
+ * The gate of a stream that is continued passes no preamble at all: the client has had one.
+ *
  * No message is decoded: a gate reads its 5-byte prefix and at most one byte more. Compressed messages, and those of
  * more than 64 KiB, open it and pass as they come.
  */
 export class ResponseGate {
   readonly #preambleTag: number;
+  readonly #passesPreamble: boolean;
   #held: Buffer = nothing;
   /** Bytes of `#held` that are known to be preamble. */
   #preamble = 0;
@@ -26,8 +29,9 @@ export class ResponseGate {
   #passing = 0;
   #open = false;
 
-  constructor(preambleTag: number) {
+  constructor(preambleTag: number, passesPreamble = true) {
     this.#preambleTag = preambleTag;
+    this.#passesPreamble = passesPreamble;
   }
 
   /** Whether output has been let through. From then on there is no way back. */
@@ -45,23 +49,28 @@ export class ResponseGate {
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     let end = this.#open ? Math.min(this.#passing, bytes.length) : this.#preamble;
     this.#passing = Math.max(0, this.#passing - (this.#open ? end : 0));
+    let start = 0;
+    const open = () => {
+      if (!this.#open && !this.#passesPreamble) start = end;
+      this.#open = true;
+    };
     while (bytes.length - end >= prefixBytes) {
       const size = prefixBytes + bytes.readUInt32BE(end + 1);
       if (bytes.length - end < size) {
         if (size <= maxHeldBytes) break;
-        this.#open = true;
+        open();
         this.#passing = end + size - bytes.length;
         end = bytes.length;
         break;
       }
-      if (!this.#isPreamble(bytes, end, size)) this.#open = true;
+      if (!this.#isPreamble(bytes, end, size)) open();
       end += size;
     }
-    if (bytes.length > maxHeldBytes) this.#open = true;
+    if (bytes.length > maxHeldBytes) open();
     if (this.#open) {
       this.#held = bytes.subarray(end);
       this.#preamble = 0;
-      return bytes.subarray(0, end);
+      return bytes.subarray(start, end);
     }
     this.#held = bytes;
     this.#preamble = end;
@@ -71,7 +80,7 @@ export class ResponseGate {
   /** Opens the gate at the end of a successful answer; returns what it held of whole messages. */
   release(): Buffer {
     this.#open = true;
-    const released = this.#held.subarray(0, this.#preamble);
+    const released = this.#passesPreamble ? this.#held.subarray(0, this.#preamble) : nothing;
     this.#held = this.#held.subarray(this.#preamble);
     this.#preamble = 0;
     return released;

@@ -36,6 +36,7 @@ export class SessionPool {
   readonly #timers: Timers;
   readonly #sessions = new Map<string, PooledSession[]>();
   readonly #leaving = new Set<ClientHttp2Session>();
+  readonly #addresses = new WeakMap<ClientHttp2Session, string>();
 
   constructor(options: SessionPoolOptions, timers: Timers) {
     this.#options = options;
@@ -63,6 +64,14 @@ export class SessionPool {
   /** Closes the connections to an address when their streams have ended. */
   forget(address: string): void {
     for (const { session } of this.#sessions.get(address) ?? []) this.#retire(address, session);
+  }
+
+  /** Cuts the connections to an address, those that were taken leave of included. */
+  abandon(address: string): void {
+    const all = [...(this.#sessions.get(address) ?? []).map(({ session }) => session), ...this.#leaving];
+    for (const session of all) {
+      if (this.#addresses.get(session) === address) session.destroy(new Error("the connection was given up"));
+    }
   }
 
   /** Closes all connections at once. */
@@ -96,6 +105,7 @@ export class SessionPool {
       settings: { enablePush: false, initialWindowSize: streamWindowBytes },
       maxSessionMemory: 256,
     });
+    this.#addresses.set(session, address);
     const cancel = this.#timers.after(connectTimeoutMillis, () => {
       session.destroy(new Error(`no connection within ${connectTimeoutMillis} ms`));
     });
