@@ -38,7 +38,7 @@ def _refit(blocks: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
 def affine4(weight: Tensor, group: int = 32) -> Tensor:
     """4-bit affine rounding of a [out, in] matrix, dequantized again.
 
-    As in the engine's quantize.cc: each end of a group's range is cut by 0 to 18 % (a grid of 5 x 5), then up to three
+    As in the engine's model/affine_search.h, which besides keeps weights that lie on a grid already: each end of a group's range is cut by 0 to 18 % (a grid of 5 x 5), then up to three
     rounds of regression, wherever they lower the squared error.
     """
     blocks = weight.float().reshape(-1, group)

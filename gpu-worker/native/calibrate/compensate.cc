@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
+#include <vector>
 
 #include "model/affine_search.h"
 #include "model/parallel_for.h"
@@ -116,46 +118,62 @@ namespace {
 
 typedef double Two __attribute__((vector_size(16)));
 
-// x H x^T from the upper triangle, in four sums side by side that are added up in one order.
-double quadratic_form(const Gram& gram, const std::vector<double>& x) {
-  const auto k = static_cast<uint32_t>(x.size());
-  double sum = 0;
-  for (uint32_t i = 0; i < k; ++i) {
-    const double* const row = gram.upper_row(i);
-    Two even = {}, odd = {};
-    uint32_t j = i + 1;
-    for (; j + 4 <= k; j += 4) {
-      Two h[2], v[2];
-      std::memcpy(h, row + j, sizeof(h));
-      std::memcpy(v, x.data() + j, sizeof(v));
-      even += h[0] * v[0];
-      odd += h[1] * v[1];
-    }
-    double rest = (even[0] + odd[0]) + (even[1] + odd[1]);
-    for (; j < k; ++j) rest += row[j] * x[j];
-    sum += x[i] * (row[i] * x[i] + 2 * rest);
+constexpr uint32_t kTogether = 8;  // rows that share a pass over H
+
+// h . x over columns (i, k), in four sums side by side that are added up in one order.
+double upper_product(const double* h, const double* x, uint32_t i, uint32_t k) {
+  Two even = {}, odd = {};
+  uint32_t j = i + 1;
+  for (; j + 4 <= k; j += 4) {
+    Two a[2], b[2];
+    std::memcpy(a, h + j, sizeof(a));
+    std::memcpy(b, x + j, sizeof(b));
+    even += a[0] * b[0];
+    odd += a[1] * b[1];
   }
+  double sum = (even[0] + odd[0]) + (even[1] + odd[1]);
+  for (; j < k; ++j) sum += h[j] * x[j];
   return sum;
+}
+
+// Rows of floats that stand for a whole matrix: what they cost, and what they are.
+struct Sample {
+  std::vector<double> weights, errors;  // [k]
+  OutputError sum;                      // of both with H
+};
+
+void add_products(const Gram& gram, std::span<Sample> samples) {
+  const uint32_t k = gram.columns();
+  for (uint32_t i = 0; i < k; ++i) {
+    const double* const h = gram.upper_row(i);
+    const auto share = [&](const std::vector<double>& x) {
+      return x[i] * (h[i] * x[i] + 2 * upper_product(h, x.data(), i, k));
+    };
+    for (Sample& sample : samples) {
+      sample.sum.error += share(sample.errors);
+      sample.sum.output += share(sample.weights);
+    }
+  }
 }
 
 }  // namespace
 
 OutputError output_error(const float* values, const WeightMatrix& quantized, const Gram& gram) {
   const uint32_t k = quantized.k, count = std::min(quantized.n, kSampledRows);
-  std::vector<OutputError> parts(count);
-  parallel_for(count, 1, [&](uint64_t part, uint64_t) {
-    const auto row = static_cast<uint32_t>(part * quantized.n / count);
-    std::vector<double> weights(k), errors(k);
-    for (uint32_t c = 0; c < k; ++c) {
-      weights[c] = values[size_t{row} * k + c];
-      errors[c] = weights[c] - dequantize(quantized, row, c);
+  std::vector<Sample> samples(count);
+  parallel_for(count, kTogether, [&](uint64_t first, uint64_t last) {
+    for (uint64_t i = first; i < last; ++i) {
+      const auto row = static_cast<uint32_t>(i * quantized.n / count);
+      Sample& sample = samples[i];
+      sample.weights.assign(values + size_t{row} * k, values + size_t{row + 1} * k);
+      for (uint32_t c = 0; c < k; ++c) sample.errors.push_back(sample.weights[c] - dequantize(quantized, row, c));
     }
-    parts[part] = {quadratic_form(gram, errors), quadratic_form(gram, weights)};
+    add_products(gram, std::span(samples).subspan(first, last - first));
   });
   OutputError sum;
-  for (const OutputError& part : parts) {
-    sum.error += part.error;
-    sum.output += part.output;
+  for (const Sample& sample : samples) {
+    sum.error += sample.sum.error;
+    sum.output += sample.sum.output;
   }
   return sum;
 }

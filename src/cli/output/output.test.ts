@@ -2,6 +2,7 @@ import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { self } from "./self.js";
 import { prefixed } from "./prefixed.js";
+import { ProgressLine } from "./progress-line.js";
 import { streamView } from "./stream-view.js";
 import { formatTable, oneLine, shorten } from "./table.js";
 
@@ -68,4 +69,19 @@ test("streams become rows on a terminal, each within the width, ending with what
 test("the program knows how it is called", () => {
   expect(self("/usr/local/bin/polygraft", "/home/me")).toBe("polygraft");
   expect(self("/home/me/repo/src/cli/dist/main.js", "/home/me/repo")).toBe("node src/cli/dist/main.js");
+});
+
+test("progress is a line a phase, and one that changes on a terminal", () => {
+  const steps = [["read", 0, 9], ["read", 4, 9], ["pack", 1, 3], ["pack", 1.001, 3]] as const;
+  const file = output();
+  const terminal = output(40);
+  for (const out of [file, terminal]) {
+    const progress = new ProgressLine(out.stream);
+    for (const [phase, done, total] of steps) progress.show(phase, done, total);
+    progress.end();
+    progress.end();
+  }
+  expect(file.written()).toBe("read…\npack…\n");
+  const line = (text: string): string => `\r\u001b[2K${text}`;
+  expect(terminal.written()).toBe(line("read 0 %") + line("read 44 %") + line("pack 33 %") + line(""));
 });
