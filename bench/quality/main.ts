@@ -1,11 +1,11 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { markdownTable } from "../markdown-table.js";
 import { repository } from "../repository.js";
 import { measure, type Row } from "./measure.js";
 import { schemes, variants, type Variant } from "./schemes.js";
 import { subject, subjectNames, type SubjectName } from "./subjects.js";
+import { qualityTables } from "./table.js";
 
 interface Options {
   readonly models: SubjectName[];
@@ -56,31 +56,11 @@ async function main(options: Options): Promise<void> {
       rows.push(row);
     }
   }
-  if (options.json !== true) process.stdout.write(table(rows));
+  if (options.json !== true) process.stdout.write(qualityTables(rows));
 }
 
 function wanted({ headBits, activations }: Variant, options: Options): boolean {
   return (options.head ?? headBits) === headBits && (options.activations ?? activations) === activations;
-}
-
-function table(rows: readonly Row[]): string {
-  const titles = ["model", "weights", "head", "activations", "perplexity", "change", "same top-1", "mean abs. Δ log p", "slope", "correlation"];
-  return markdownTable(titles, rows.map((row) => [
-    row.subject,
-    row.weights,
-    String(row.headBits),
-    row.activations,
-    row.perplexity.toFixed(3),
-    `${percent(row.perplexityChange)} ± ${(100 * row.perplexityError).toFixed(2)} %`,
-    `${(100 * row.sameBest).toFixed(1)} %`,
-    row.meanAbsolute.toFixed(4),
-    row.slope.toFixed(3),
-    row.correlation.toFixed(4),
-  ]), [4, 5, 6, 7, 8, 9]);
-}
-
-function percent(share: number): string {
-  return `${share >= 0 ? "+" : "−"}${(100 * Math.abs(share)).toFixed(2)}`;
 }
 
 function models(text: string): SubjectName[] {
