@@ -1,0 +1,28 @@
+import { join } from "node:path";
+import { repository } from "../../repository.js";
+import { Program } from "./program.js";
+import type { Relay } from "./relay.js";
+import { joinFleet } from "./join-fleet.js";
+
+/** polygraft's router, as the command starts it, with the backend as its one worker. */
+export function polygraft(profileFolder?: string): Relay {
+  return {
+    name: "polygraft",
+    missing: () => undefined,
+    async start(backendPort) {
+      const profile = profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`];
+      const main = join(repository, "src/cli/dist/main.js");
+      const program = new Program("polygraft router", [process.execPath, ...profile, main, "router", "--listen", "127.0.0.1:0"]);
+      const [, address = ""] = await program.says(/listening on (\S+)/);
+      const leave = await joinFleet(address, `127.0.0.1:${backendPort}`);
+      return {
+        port: Number(address.slice(address.lastIndexOf(":") + 1)),
+        processes: () => program.processes(),
+        async stop() {
+          leave();
+          await program.stop();
+        },
+      };
+    },
+  };
+}
