@@ -8,6 +8,9 @@ interface RouterCommandOptions {
   readonly apiKeys?: string;
   readonly maxStreams: number;
   readonly drainSeconds: number;
+  readonly heartbeatSeconds: number;
+  readonly suspectSeconds?: number;
+  readonly goneSeconds?: number;
   readonly epsilon: number;
   readonly floorTokens: number;
   readonly hysteresis: number;
@@ -26,6 +29,9 @@ export function routerCommand(): Command {
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
     .option("--max-streams <n>", "most generations at once; what is more is refused", integer(1), 4096)
     .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)
+    .option("--heartbeat-seconds <s>", "longest silence that workers are told to keep", decimal(0.01, 3600), 1)
+    .option("--suspect-seconds <s>", "silence after which a worker's streams move on (default: three heartbeats)", decimal(0.01, 86_400))
+    .option("--gone-seconds <s>", "silence after which a worker is dropped (default: fifteen heartbeats)", decimal(0.01, 86_400))
     .option("--epsilon <x>", "a worker takes an adapter only below 1 + x times its fair share of the tokens in flight", decimal(1e-3, 1e3), 0.25)
     .option("--floor-tokens <n>", "tokens in flight up to which a worker takes whatever prefers it", integer(0), 4096)
     .option("--hysteresis <x>", "an adapter keeps its workers until its load is below this part of what had them added", decimal(0.01, 1), 0.5)
@@ -33,9 +39,16 @@ export function routerCommand(): Command {
     .action(router);
 }
 
-async function router({ apiKeys, epsilon, floorTokens, hysteresis, ...more }: RouterCommandOptions): Promise<void> {
+async function router(parsed: RouterCommandOptions): Promise<void> {
+  const { apiKeys, epsilon, floorTokens, hysteresis, heartbeatSeconds, suspectSeconds, goneSeconds, ...more } = parsed;
   // Loaded here, because the other commands start faster without it.
   const { runRouter } = await import("@polygraft/router");
-  const options = { ...more, placement: { epsilon, floorTokens, hysteresis } };
+  const options = {
+    ...more,
+    placement: { epsilon, floorTokens, hysteresis },
+    heartbeatMillis: heartbeatSeconds * 1000,
+    ...(suspectSeconds === undefined ? {} : { suspectAfterMillis: suspectSeconds * 1000 }),
+    ...(goneSeconds === undefined ? {} : { goneAfterMillis: goneSeconds * 1000 }),
+  };
   await serveUntilStopped((signal) => runRouter({ ...options, ...(apiKeys === undefined ? {} : { apiKeysFile: apiKeys }) }, signal));
 }
