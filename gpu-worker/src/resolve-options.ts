@@ -40,7 +40,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
 
 const ENGINE_KEYS = [
   "scheme", "activations", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
-  "maxQueue", "kvBytes", "adapterBytes", "prefixCache",
+  "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "prefixCache",
 ] as const satisfies readonly (keyof EngineOptions)[]; // prettier-ignore
 
 function engineOptions(options: WorkerOptions): EngineOptions {

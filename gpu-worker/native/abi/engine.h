@@ -70,6 +70,7 @@ typedef struct pg_engine_options {
   uint64_t kv_bytes;              // for KV blocks; default: max_sequences at 1024 tokens, at most 1 GiB
   uint64_t adapter_bytes;         // for adapters on the device; default: 512 MiB
   bool no_prefix_cache;           // computes every prompt in full
+  uint32_t max_prefill_tokens;    // prompt tokens in a step in which others decode; default: 128
 } pg_engine_options;
 
 // What an engine serves. Strings live as long as the engine.
@@ -161,6 +162,9 @@ typedef struct pg_request {
   const char* cache_salt;            // prefixes are shared under equal salts only; any bytes, at most 256
   uint32_t cache_salt_bytes;
   bool cache_bypass;                 // neither reads nor fills the prefix cache
+  const char* tenant;                // whose fair share it uses; any bytes, at most 128
+  uint32_t tenant_bytes;
+  uint32_t deadline_millis;          // until its first token is due: the earlier goes first; 0: in no hurry
 } pg_request;
 
 typedef enum pg_event_kind {

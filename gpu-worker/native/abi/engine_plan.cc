@@ -9,6 +9,7 @@ namespace {
 
 constexpr uint32_t kDefaultSequences = 64, kMaxSequences = 1024;
 constexpr uint32_t kDefaultStepTokens = 512, kMaxStepTokens = 65536;
+constexpr uint32_t kDefaultPrefillTokens = 128;
 constexpr uint32_t kDefaultQueue = 1024, kMaxQueue = 1u << 20;
 constexpr uint32_t kMaxThreads = 1024;
 constexpr uint32_t kDefaultContext = 8192;
@@ -93,6 +94,8 @@ EngineOptions check_options(const pg_engine_options& options) {
   checked.step.max_step_tokens =
       in_range("max_step_tokens", or_default(options.max_step_tokens, std::max(kDefaultStepTokens, sequences)),
                sequences, kMaxStepTokens);
+  checked.step.max_prefill_tokens = in_range(
+      "max_prefill_tokens", or_default(options.max_prefill_tokens, kDefaultPrefillTokens), 1, kMaxStepTokens);
   checked.max_queue = in_range("max_queue", or_default(options.max_queue, kDefaultQueue), 1, kMaxQueue);
   checked.step.prefix_cache = !options.no_prefix_cache;
   checked.kv_bytes = options.kv_bytes;

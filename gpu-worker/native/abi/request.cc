@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <set>
 #include <span>
 #include <string>
@@ -16,6 +17,9 @@ constexpr uint32_t kMaxBiases = 1024;
 constexpr uint32_t kMaxTopLogprobs = 20;
 constexpr int32_t kMaxPriority = 100;
 constexpr uint32_t kMaxSaltBytes = 256;
+constexpr uint32_t kMaxTenantBytes = 128;
+// A request without a deadline goes before those that come so much later, however much of a hurry they are in.
+constexpr uint64_t kNoHurryMillis = 60'000;
 
 [[noreturn]] void refuse(const char* field, const std::string& message) {
   throw Error(PG_INVALID_ARGUMENT, field, std::string(field) + " " + message);
@@ -95,14 +99,17 @@ std::vector<pg_logit_bias> check_bias(const pg_request& request, const ModelConf
   return {entries.begin(), entries.end()};
 }
 
-std::string check_salt(const pg_request& request) {
-  const char* const field = "cache.salt";
-  if (request.cache_salt_bytes > kMaxSaltBytes) {
-    refuse(field, "has " + std::to_string(request.cache_salt_bytes) + " bytes, at most " +
-                      std::to_string(kMaxSaltBytes));
-  }
-  const auto bytes = list(field, request.cache_salt, request.cache_salt_bytes);
+std::string check_bytes(const char* field, const char* given, uint32_t count, uint32_t most) {
+  if (count > most) refuse(field, "has " + std::to_string(count) + " bytes, at most " + std::to_string(most));
+  const auto bytes = list(field, given, count);
   return {bytes.begin(), bytes.end()};
+}
+
+// In milliseconds of the steady clock.
+uint64_t deadline(uint32_t millis) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) +
+         (millis != 0 ? millis : kNoHurryMillis);
 }
 
 SamplingParams check_sampling(const pg_request& request, const ModelConfig& config) {
@@ -151,7 +158,9 @@ SequenceOptions check_request(const pg_request& request, const ModelConfig& conf
     refuse("qos.priority", "is " + std::to_string(request.priority) + ", allowed are -100 to 100");
   }
   options.cache_bypass = request.cache_bypass;
-  options.cache_salt = check_salt(request);
+  options.cache_salt = check_bytes("cache.salt", request.cache_salt, request.cache_salt_bytes, kMaxSaltBytes);
+  options.tenant = check_bytes("qos.tenant", request.tenant, request.tenant_bytes, kMaxTenantBytes);
+  options.deadline = deadline(request.deadline_millis);
   if (request.adapter_slot != PG_NO_ADAPTER) options.adapter = slots.lease(request.adapter_slot);
   return options;
 }

@@ -47,6 +47,8 @@ class PrefixCache {
   // Cached blocks that no sequence holds.
   uint32_t idle() const { return static_cast<uint32_t>(idle_.size()); }
   bool is_idle(uint32_t block) const { return entries_[block].id != 0 && kv_.holders(block) == 1; }
+  // How many sequences hold a block.
+  uint32_t sequences(uint32_t block) const { return kv_.holders(block) - (entries_[block].id != 0 ? 1 : 0); }
   // Blocks that `allocate` can give out, and blocks that sequences hold.
   uint32_t available() const { return kv_.free_blocks() + idle(); }
   uint32_t held() const { return kv_.used_blocks() - idle(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "model/backend.h"
@@ -15,12 +16,8 @@ uint32_t blocks_for(uint32_t tokens) { return tokens / kKvBlockTokens + (tokens 
 
 }  // namespace
 
-bool Scheduler::Outranks::operator()(const Sequence* a, const Sequence* b) const {
-  if (a->options().priority != b->options().priority) return a->options().priority > b->options().priority;
-  return a->arrival < b->arrival;
-}
-
-Scheduler::Scheduler(const StepLimits& limits, KvAllocator& kv) : limits_(limits), cache_(kv) {}
+Scheduler::Scheduler(const StepLimits& limits, KvAllocator& kv)
+    : limits_(limits), cache_(kv), waiting_(limits.fair_quantum), partials_(limits.fair_quantum) {}
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   if (blocks_for(sequence->final_size()) > cache_.capacity()) {
@@ -34,7 +31,8 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
     throw Error(PG_INVALID_ARGUMENT, "id", "a sequence of this id is already there");
   }
   added->arrival = ++arrivals_;
-  waiting_.insert(added);
+  added->account = &share_.enter(added->options().tenant, added->adapter_identity());
+  waiting_.insert(*added);
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
@@ -42,68 +40,158 @@ std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
   if (found == sequences_.end()) return nullptr;
   std::unique_ptr<Sequence> sequence = std::move(found->second);
   sequences_.erase(found);
-  waiting_.erase(sequence.get());
-  running_.erase(sequence.get());
-  free_blocks(*sequence);
+  if (sequence->running) {
+    stop(*sequence);
+  } else {
+    waiting_.erase(*sequence);
+  }
+  share_.leave(*std::exchange(sequence->account, nullptr));
   return sequence;
 }
 
 std::vector<Chunk> Scheduler::plan() {
-  std::vector<Chunk> chunks;
-  uint32_t budget = limits_.max_step_tokens;
-  uint32_t scored_rows = limits_.max_scored_rows;
+  chunks_.clear();
+  budget_ = {.tokens = limits_.max_step_tokens, .scored_rows = limits_.max_scored_rows};
+  const bool short_of_blocks = !plan_decodes();
+  budget_.prompt_tokens = chunks_.empty() ? budget_.tokens : std::min(budget_.tokens, limits_.max_prefill_tokens);
+  plan_prompts(short_of_blocks);
+  return std::move(chunks_);
+}
+
+// False if blocks were short.
+bool Scheduler::plan_decodes() {
   const uint64_t preempted_before = preemptions_;
-  plan_decodes(chunks, budget);
-  plan_prompts(chunks, budget, scored_rows);
-  // Blocks were short a moment ago: whoever is let in now would be the next to give them up.
-  if (preemptions_ == preempted_before) admit(chunks, budget, scored_rows);
-  return chunks;
-}
-
-void Scheduler::plan_decodes(std::vector<Chunk>& chunks, uint32_t& budget) {
-  // By rank, so that whoever is preempted has not been planned yet.
-  const std::vector<Sequence*> by_rank(running_.begin(), running_.end());
-  for (Sequence* sequence : by_rank) {
-    if (!running_.contains(sequence) || sequence->pending() != 1) continue;
-    if (budget == 0 || !grow(*sequence, sequence->computed + 1)) return;
-    chunks.push_back({sequence, 1});
-    --budget;
-  }
-}
-
-void Scheduler::plan_prompts(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows) {
+  std::vector<Sequence*> decoding;
   for (Sequence* sequence : running_) {
-    if (budget == 0) return;
-    if (sequence->pending() > 1) add_prompt_chunk(*sequence, chunks, budget, scored_rows);
+    if (sequence->pending() == 1) decoding.push_back(sequence);
+    if (sequence->pending() > 1) partials_.insert(*sequence);
+  }
+  for (Sequence* sequence : decoding) {
+    if (sequence->running) grow(*sequence, sequence->computed + 1);
+  }
+  for (Sequence* sequence : decoding) {
+    if (sequence->running) plan_chunk(*sequence, 1);
+  }
+  return preemptions_ == preempted_before;
+}
+
+void Scheduler::plan_prompts(bool short_of_blocks) {
+  bool closed = false;  // the next in line cannot come in, so nobody does
+  while (budget_.prompt_tokens > 0) {
+    Sequence* next = partials_.best();
+    Sequence* const waiting = closed ? nullptr : waiting_.best();
+    if (waiting != nullptr && (next == nullptr || waiting_.precedes(*waiting, *next))) {
+      closed = !admit(*waiting, short_of_blocks);
+      if (closed) continue;
+      next = waiting;
+    }
+    if (next == nullptr) return;
+    partials_.erase(*next);  // it is back before the next step, if anything is left of it
+    const uint32_t count = prompt_chunk(*next, budget_.scored_rows);
+    if (count == 0) continue;
+    plan_chunk(*next, count);
+    budget_.prompt_tokens -= std::min(count, budget_.prompt_tokens);
   }
 }
 
-void Scheduler::admit(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows) {
-  while (budget > 0 && !waiting_.empty() && running_.size() < limits_.max_sequences) {
-    Sequence& next = **waiting_.begin();
-    std::vector<uint32_t> prefix = cached_prefix(next);
-    if (!has_room_for(next, prefix)) return;
-    waiting_.erase(&next);
-    running_.insert(&next);
-    adopt(next, std::move(prefix));
-    grow(next, next.target());
-    add_prompt_chunk(next, chunks, budget, scored_rows);
-  }
+void Scheduler::plan_chunk(Sequence& sequence, uint32_t count) {
+  chunks_.push_back({&sequence, count});
+  budget_.tokens -= count;
+  const uint32_t end = sequence.computed + count;
+  const uint32_t paid = std::max(sequence.charged, sequence.computed);
+  if (end <= paid) return;
+  share_.charge(*sequence.account, end - paid);
+  sequence.charged = end;
 }
 
-void Scheduler::add_prompt_chunk(Sequence& sequence, std::vector<Chunk>& chunks, uint32_t& budget,
-                                 uint32_t& scored_rows) {
-  const uint32_t most = std::min(budget, sequence.pending());
+uint32_t Scheduler::prompt_chunk(const Sequence& sequence, uint32_t& scored_rows) const {
+  const uint32_t most = std::min(budget_.prompt_tokens, sequence.pending());
   uint32_t count = 0;
   uint32_t rows = 0;
   while (count < most) {
     if (sequence.scores_at(sequence.computed + count) && rows++ == scored_rows) break;
     ++count;
   }
-  if (count == 0) return;
-  chunks.push_back({&sequence, count});
-  budget -= count;
   scored_rows -= std::min(rows, scored_rows);
+  return count;
+}
+
+// Gives the next in line a slot and blocks for all its tokens. `short_of_blocks`: some were short a moment ago, so that
+// whoever is let in now would be the next to give them up.
+bool Scheduler::admit(Sequence& sequence, bool short_of_blocks) {
+  std::vector<uint32_t> prefix = cached_prefix(sequence);
+  if (short_of_blocks || !has_room_for(sequence, prefix)) {
+    if (sequence.blocked_steps++ < limits_.patience || !make_room_for(sequence, prefix)) return false;
+  }
+  waiting_.erase(sequence);
+  start(sequence);
+  adopt(sequence, std::move(prefix));
+  return grow(sequence, sequence.target());
+}
+
+// Whether there would be a slot and blocks if the running sequences `without` were gone: blocks for all of its tokens,
+// and one to grow for each running sequence that may need another. Blocks of the prefix are there, but those that are
+// idle would be idle no more.
+bool Scheduler::has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix,
+                             const std::vector<Sequence*>& without) const {
+  if (running_.size() - without.size() >= limits_.max_sequences) return false;
+  const auto can_grow = [](const Sequence* other) { return blocks_for(other->final_size()) > other->blocks.size(); };
+  auto wanted = blocks_for(sequence.target()) + std::ranges::count_if(running_, can_grow) -
+                std::ranges::count_if(without, can_grow);
+  for (const Sequence* other : without) {
+    wanted -= std::ranges::count_if(other->blocks, [this, &prefix](uint32_t block) {
+      return cache_.sequences(block) == 1 && std::ranges::find(prefix, block) == prefix.end();
+    });
+  }
+  const auto shared = std::ranges::count_if(prefix, [this](uint32_t block) { return !cache_.is_idle(block); });
+  return wanted <= static_cast<int64_t>(cache_.available()) + shared;
+}
+
+// Preempts sequences that hold more than their share, if that is enough; nobody if it is not.
+bool Scheduler::make_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix) {
+  std::vector<Sequence*> leaving;
+  bool enough = has_room_for(sequence, prefix);
+  while (!enough) {
+    Sequence* const next = most_served(leaving);
+    if (next == nullptr || !has_more_than_its_share(*next, sequence)) break;
+    leaving.push_back(next);
+    share_.remove_running(*next->account);
+    enough = has_room_for(sequence, prefix, leaving);
+  }
+  for (const Sequence* other : leaving) share_.add_running(*other->account);
+  if (!enough) return false;
+  for (Sequence* other : leaving) preempt(*other);
+  return has_room_for(sequence, prefix);
+}
+
+// Whether a running sequence should give way to one that waits: to one of higher priority, or to one whose tenant, or
+// within a tenant whose adapter, would still run no more sequences than its own. With as many as that, or one each for
+// more than there are slots, they take turns of a quantum.
+bool Scheduler::has_more_than_its_share(const Sequence& sequence, const Sequence& than) const {
+  if (sequence.options().priority != than.options().priority) {
+    return sequence.options().priority < than.options().priority;
+  }
+  const FairShare::Account *mine = sequence.account, *other = than.account;
+  if (mine == other) return false;
+  if (mine->parent != other->parent) mine = mine->parent, other = other->parent;
+  if (mine->running >= other->running + 2) return true;
+  return mine->running > other->running && mine->served >= other->served + limits_.fair_quantum;
+}
+
+// The running sequence that is the first to give way: of the lowest priority, of the tenant that runs most of them, of
+// its adapter that runs most of them, the last to arrive. Where two run as many, the one that was served more.
+Sequence* Scheduler::most_served(const std::vector<Sequence*>& without) const {
+  const auto claim = [](const Sequence* s) {
+    const FairShare::Account &adapter = *s->account, &tenant = *adapter.parent;
+    return std::tuple(-int64_t{s->options().priority}, tenant.running, tenant.served, adapter.running, adapter.served,
+                      s->arrival);
+  };
+  Sequence* most = nullptr;
+  for (Sequence* sequence : running_) {
+    if (std::ranges::find(without, sequence) != without.end()) continue;
+    if (most == nullptr || claim(sequence) > claim(most)) most = sequence;
+  }
+  return most;
 }
 
 void Scheduler::advance(Sequence& sequence, uint32_t count) {
@@ -113,8 +201,8 @@ void Scheduler::advance(Sequence& sequence, uint32_t count) {
   const std::span<const uint32_t> blocks = sequence.blocks;
   while (sequence.computed / kKvBlockTokens > sequence.cached_blocks) {
     const uint32_t last = sequence.cached_blocks++;
-    sequence.blocks[last] = cache_.insert(sequence.cache_scope(), tokens.first(size_t{last + 1} * kKvBlockTokens),
-                                          blocks.first(last + 1));
+    sequence.blocks[last] =
+        cache_.insert(sequence.cache_scope(), tokens.first(size_t{last + 1} * kKvBlockTokens), blocks.first(last + 1));
   }
 }
 
@@ -125,18 +213,6 @@ bool Scheduler::uses_cache(const Sequence& sequence) const {
 std::vector<uint32_t> Scheduler::cached_prefix(const Sequence& sequence) const {
   if (!uses_cache(sequence)) return {};
   return cache_.find(sequence.cache_scope(), std::span(sequence.tokens()).first(sequence.skippable()));
-}
-
-// Blocks for all its tokens, and one to grow for each running sequence that may need another. Those of the prefix are
-// there, but those that are idle would be idle no more.
-bool Scheduler::has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix) const {
-  const auto growing = std::count_if(running_.begin(), running_.end(), [](const Sequence* other) {
-    return blocks_for(other->final_size()) > other->blocks.size();
-  });
-  const auto shared =
-      std::count_if(prefix.begin(), prefix.end(), [this](uint32_t block) { return !cache_.is_idle(block); });
-  return uint64_t{blocks_for(sequence.target())} + static_cast<uint64_t>(growing) <=
-         cache_.available() + static_cast<uint64_t>(shared);
 }
 
 // Begins with cached keys and values.
@@ -155,25 +231,41 @@ bool Scheduler::grow(Sequence& sequence, uint32_t tokens) {
       sequence.blocks.push_back(*block);
       continue;
     }
-    Sequence& lowest = **running_.rbegin();
-    preempt(lowest);
-    if (&lowest == &sequence) return false;
+    Sequence& first = *most_served();
+    preempt(first);
+    if (&first == &sequence) return false;
   }
   return true;
 }
 
-void Scheduler::preempt(Sequence& sequence) {
-  ++preemptions_;
-  running_.erase(&sequence);
-  free_blocks(sequence);
-  sequence.computed = 0;
-  waiting_.insert(&sequence);  // by its rank, so ahead of all who came later
+void Scheduler::start(Sequence& sequence) {
+  sequence.running = true;
+  sequence.blocked_steps = 0;
+  running_.insert(&sequence);
+  share_.add_running(*sequence.account);
 }
 
-void Scheduler::free_blocks(Sequence& sequence) {
+void Scheduler::stop(Sequence& sequence) {
+  sequence.running = false;
+  running_.erase(&sequence);
+  partials_.erase(sequence);
+  share_.remove_running(*sequence.account);
   cache_.release(sequence.blocks);
   sequence.blocks.clear();
   sequence.cached_blocks = 0;
+}
+
+// Its tokens stay, its keys and values go: they are computed again, or found in the prefix cache.
+void Scheduler::preempt(Sequence& sequence) {
+  ++preemptions_;
+  stop(sequence);
+  sequence.computed = 0;
+  std::erase_if(chunks_, [this, &sequence](const Chunk& chunk) {
+    if (chunk.sequence != &sequence) return false;
+    budget_.tokens += chunk.count;
+    return true;
+  });
+  waiting_.insert(sequence);
 }
 
 }  // namespace polygraft

@@ -7,8 +7,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "batch/fair_share.h"
 #include "batch/kv_allocator.h"
 #include "batch/prefix_cache.h"
+#include "batch/prompt_queue.h"
 #include "batch/sequence.h"
 
 namespace polygraft {
@@ -17,9 +19,15 @@ namespace polygraft {
 struct StepLimits {
   uint32_t max_sequences = 64;
   uint32_t max_step_tokens = 512;  // at least max_sequences
+  // Prompt tokens of a step in which others decode: what a prompt may add to the time between two of their tokens.
+  uint32_t max_prefill_tokens = 128;
   // Prompt rows whose logits are wanted. They are held at once, a vocabulary each, so such prompts take smaller chunks.
   uint32_t max_scored_rows = 64;
   bool prefix_cache = true;
+  // Tokens that a tenant or an adapter may be ahead of another before that goes first.
+  uint32_t fair_quantum = 512;
+  // Steps that the next in line waits for somebody to end before somebody with more than his share gives way.
+  uint32_t patience = 8;
 };
 
 // A sequence's share of a step: `count` positions from `sequence->computed`.
@@ -28,13 +36,13 @@ struct Chunk {
   uint32_t count = 0;
 };
 
-// Continuous batching with paged KV.
+// Continuous batching with paged KV, fair to tenants and adapters.
 //
-// Each step goes first to the sequences that decode, then to prompts in chunks, by rank: priority, then arrival. A
-// sequence is admitted when there are blocks for all of its tokens; within a rank nobody overtakes, so nobody starves.
-// When a growing sequence finds no block, the one of the lowest rank gives up its blocks and waits to be computed
-// again; the highest rank always advances, so all sequences end. Owns the sequences. Not thread-safe: the step loop
-// owns it.
+// Each step gives one token to every sequence that decodes; what is left of its budget goes to prompts, in chunks, in
+// the order of PromptQueue. A sequence is admitted when there is a slot, and blocks for all of its tokens; while the
+// next in line waits for that, nobody overtakes it, and if it waits for long, those give way that hold more than their
+// share. When a growing sequence finds no block, one with the most of them gives up its own and waits to be computed
+// again. README.md says what that guarantees. Owns the sequences. Not thread-safe: the step loop owns it.
 class Scheduler {
  public:
   Scheduler(const StepLimits& limits, KvAllocator& kv);
@@ -51,35 +59,51 @@ class Scheduler {
   std::unique_ptr<Sequence> remove(uint64_t id);
 
   uint32_t running() const { return static_cast<uint32_t>(running_.size()); }
-  uint32_t waiting() const { return static_cast<uint32_t>(waiting_.size()); }
+  uint32_t waiting() const { return waiting_.size(); }
   // All sequences, in no particular order.
   const std::unordered_map<uint64_t, std::unique_ptr<Sequence>>& sequences() const { return sequences_; }
   // How often a sequence gave up its blocks.
   uint64_t preemptions() const { return preemptions_; }
   const PrefixCache& prefix_cache() const { return cache_; }
+  const FairShare& fair_share() const { return share_; }
 
  private:
-  struct Outranks {
-    bool operator()(const Sequence* a, const Sequence* b) const;
+  struct ByArrival {
+    bool operator()(const Sequence* a, const Sequence* b) const { return a->arrival < b->arrival; }
   };
-  using Ranking = std::set<Sequence*, Outranks>;
+  // What is left of the step that is being planned.
+  struct Budget {
+    uint32_t tokens = 0, prompt_tokens = 0, scored_rows = 0;
+  };
 
-  void plan_decodes(std::vector<Chunk>& chunks, uint32_t& budget);
-  void plan_prompts(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
-  void admit(std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
-  void add_prompt_chunk(Sequence& sequence, std::vector<Chunk>& chunks, uint32_t& budget, uint32_t& scored_rows);
+  bool plan_decodes();
+  void plan_prompts(bool short_of_blocks);
+  void plan_chunk(Sequence& sequence, uint32_t count);
+  uint32_t prompt_chunk(const Sequence& sequence, uint32_t& scored_rows) const;
+  bool admit(Sequence& sequence, bool short_of_blocks);
+  bool has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix,
+                    const std::vector<Sequence*>& without = {}) const;
+  bool make_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix);
+  bool has_more_than_its_share(const Sequence& sequence, const Sequence& than) const;
+  Sequence* most_served(const std::vector<Sequence*>& without = {}) const;
   bool uses_cache(const Sequence& sequence) const;
   std::vector<uint32_t> cached_prefix(const Sequence& sequence) const;
-  bool has_room_for(const Sequence& sequence, const std::vector<uint32_t>& prefix) const;
   void adopt(Sequence& sequence, std::vector<uint32_t> prefix);
   bool grow(Sequence& sequence, uint32_t tokens);
+  void start(Sequence& sequence);
+  void stop(Sequence& sequence);
   void preempt(Sequence& sequence);
-  void free_blocks(Sequence& sequence);
 
   const StepLimits limits_;
   PrefixCache cache_;
+  FairShare share_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // by id
-  Ranking waiting_, running_;
+  PromptQueue waiting_;                                                // without slot and blocks
+  PromptQueue partials_;  // running, and more of them to compute than one token
+  std::set<Sequence*, ByArrival> running_;
+  // Of the step that is being planned.
+  std::vector<Chunk> chunks_;
+  Budget budget_;
   uint64_t arrivals_ = 0;
   uint64_t preemptions_ = 0;
 };

@@ -12,7 +12,7 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
       input_count_(static_cast<uint32_t>(options_.prompt.size()) - options_.resumed),
       tokens_(std::move(options_.prompt)) {
   // Identities hold no zero byte, so no salt can make one scope look like another.
-  if (options_.adapter) cache_scope_ = options_.adapter->identity();
+  cache_scope_ = adapter_identity();
   cache_scope_ += '\0' + options_.cache_salt;
   std::sort(options_.stop_ids.begin(), options_.stop_ids.end());
   if (options_.sampling.penalizes()) {
@@ -20,6 +20,11 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
     history_.add_prompt(all.first(input_count_));
     for (const uint32_t token : all.subspan(input_count_)) history_.add_output(token);
   }
+}
+
+const std::string& Sequence::adapter_identity() const {
+  static const std::string base;
+  return options_.adapter ? options_.adapter->identity() : base;
 }
 
 std::optional<pg_finish> Sequence::finish() const {

@@ -8,6 +8,7 @@
 
 #include "abi/engine.h"
 #include "batch/adapter_slots.h"
+#include "batch/fair_share.h"
 #include "batch/sampler.h"
 #include "batch/token_history.h"
 
@@ -16,8 +17,10 @@ namespace polygraft {
 // What was asked for. Checked: every number is in its range and every token in the vocabulary.
 struct SequenceOptions {
   uint64_t id = 0;
-  int32_t priority = 0;          // higher goes first
-  std::vector<uint32_t> prompt;  // the last `resumed` of these are output delivered before
+  int32_t priority = 0;            // higher goes first
+  std::string tenant;              // whose fair share it uses
+  uint64_t deadline = UINT64_MAX;  // of its first token: the earlier goes first. Any clock that all requests share
+  std::vector<uint32_t> prompt;    // the last `resumed` of these are output delivered before
   uint32_t resumed = 0;
   uint32_t max_tokens = 0;  // output tokens, resumed ones included
   uint32_t min_tokens = 0;
@@ -59,6 +62,8 @@ class Sequence {
   // How many of its first positions need not be computed if their keys and values are there: the logits of none of
   // them are wanted.
   uint32_t skippable() const;
+  // Whose fair share within the tenant it uses: the adapter's content; empty for the base.
+  const std::string& adapter_identity() const;
   // Whose cached prefixes it may share: those of equal adapter content and equal salt.
   const std::string& cache_scope() const { return cache_scope_; }
   // Most tokens that it can ever have.
@@ -72,7 +77,11 @@ class Sequence {
   void append(uint32_t token);
 
   // State of the scheduler and the runner.
-  uint64_t arrival = 0;          // order of arrival
+  uint64_t arrival = 0;  // order of arrival
+  FairShare::Account* account = nullptr;
+  bool running = false;          // holds a slot and blocks
+  uint32_t charged = 0;          // positions that its account paid for: what is computed again is free
+  uint32_t blocked_steps = 0;    // steps in which it was next, but there was no room for it
   uint32_t computed = 0;         // positions with keys and values
   uint32_t scored = 0;           // prompt tokens whose score was reported
   bool started = false;          // PG_EVENT_STARTED was reported

@@ -25,6 +25,7 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
   values.max_context = small_count(object, "maxContext");
   values.max_sequences = small_count(object, "maxSequences");
   values.max_step_tokens = small_count(object, "maxStepTokens");
+  values.max_prefill_tokens = small_count(object, "maxPrefillTokens");
   values.max_queue = small_count(object, "maxQueue");
   values.kv_bytes = count(object, "kvBytes");
   values.adapter_bytes = count(object, "adapterBytes");

@@ -87,6 +87,12 @@ RequestReader::RequestReader(uint64_t id, Napi::Object object) {
   request_.cache_salt = salt_.data();
   request_.cache_salt_bytes = static_cast<uint32_t>(salt_.size());
   request_.cache_bypass = flag(object, "cacheBypass");
+  if (const Napi::Value tenant = object.Get("tenant"); tenant.IsString()) {
+    tenant_ = tenant.As<Napi::String>().Utf8Value();
+  }
+  request_.tenant = tenant_.data();
+  request_.tenant_bytes = static_cast<uint32_t>(tenant_.size());
+  request_.deadline_millis = whole(object, "deadlineMillis", "qos.ttft_target_millis", 0);
   request_.priority = static_cast<int32_t>(std::min(1e6, std::max(-1e6, number(object, "priority", 0))));
 }
 

@@ -26,7 +26,7 @@ class RequestReader {
   uint32_t whole(Napi::Object object, const char* name, const char* field, uint32_t fallback);
 
   std::vector<uint32_t> stops_;
-  std::string salt_;
+  std::string salt_, tenant_;
   std::vector<pg_logit_bias> bias_;
   pg_request request_{};
   const char* misfit_ = nullptr;

@@ -31,6 +31,8 @@ export interface NativeOptions {
   readonly maxSequences?: number;
   /** Tokens in one step. Default: 512. */
   readonly maxStepTokens?: number;
+  /** Prompt tokens in a step in which others decode. Default: 128. */
+  readonly maxPrefillTokens?: number;
   /** Requests that wait. Default: 1024. */
   readonly maxQueue?: number;
   /** Bytes of KV blocks. Default: for `maxSequences` at 1024 tokens, at most 1 GiB. */

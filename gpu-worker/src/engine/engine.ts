@@ -75,6 +75,10 @@ export interface EngineRequest {
   readonly topLogprobs?: number;
   /** Higher goes first. Default: 0. */
   readonly priority?: number;
+  /** Whose fair share it uses, at most 128 bytes. Default: empty. */
+  readonly tenant?: string;
+  /** Milliseconds until its first token is due: the earlier goes first. Default: 0, in no hurry. */
+  readonly deadlineMillis?: number;
   /** Prefixes are shared under equal salts only, at most 256 bytes. Default: empty. */
   readonly cacheSalt?: string;
   /** Neither reads nor fills the prefix cache. Default: false. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/support/temporary-folder.js";
 import { writeTinyAdapter, writeTinyModel } from "../../../test/support/tiny-model.js";
 import { EngineError, type Alternative, type Engine, type EngineRequest, type SequenceListener } from "./engine.js";
+import type { NativeOptions } from "./addon.js";
 import { openNativeEngine } from "./native-engine.js";
 
 /** What a listener heard. */
@@ -144,14 +145,25 @@ test("prefixes outlast the slot of an adapter whose content has a name", async (
 });
 
 test("without a prefix cache every prompt is computed", async () => {
-  await using plain = await openUncached();
+  await using plain = await open({ prefixCache: false });
   const request = { prompt: new Uint32Array(70).fill(9), maxTokens: 2 };
   for (let i = 0; i < 2; i++) expect((await generate(plain.engine, request)).cached).toBe(0);
   expect(plain.engine.load().kvBlocksCached).toBe(0);
 });
 
-async function openUncached(): Promise<{ engine: Engine } & AsyncDisposable> {
-  const opened = await openNativeEngine({ modelDir: `${folder.path}/model`, threads: 1, prefixCache: false });
+test("a tenant with one request does not wait for all those of another", async () => {
+  await using narrow = await open({ maxSequences: 2 });
+  const ends: string[] = [];
+  const serve = async (tenant: string, maxTokens: number): Promise<void> => {
+    await generate(narrow.engine, { prompt: new Uint32Array(8).fill(3), maxTokens, ignoreEos: true, tenant });
+    ends.push(tenant);
+  };
+  await Promise.all([serve("hot", 400), serve("hot", 400), serve("hot", 400), serve("hot", 400), serve("cold", 5)]);
+  expect(ends).toEqual(["cold", "hot", "hot", "hot", "hot"]);
+});
+
+async function open(options: Partial<NativeOptions>): Promise<{ engine: Engine } & AsyncDisposable> {
+  const opened = await openNativeEngine({ modelDir: `${folder.path}/model`, threads: 1, ...options });
   return { engine: opened, [Symbol.asyncDispose]: async () => opened.close() };
 }
 
@@ -194,6 +206,8 @@ describe("bad requests are refused by field, before they reach the batch", () =>
     ["sampling.logit_bias", { logitBias: Array.from({ length: 320 }, (_, tokenId) => ({ tokenId, bias: -100 })) }],
     ["response.top_logprobs", { topLogprobs: 21 }],
     ["qos.priority", { priority: 101 }],
+    ["qos.tenant", { tenant: "t".repeat(129) }],
+    ["qos.ttft_target_millis", { deadlineMillis: 2 ** 32 }],
     ["cache.salt", { cacheSalt: "s".repeat(257) }],
   ];
   test.each(cases)("%s %o", (field, change) => {

@@ -26,6 +26,13 @@ export class Checks {
     return value;
   }
 
+  /** An optional text of so many bytes in UTF-8; empty where it is absent. */
+  bytes(field: string, text: string | undefined, most: number): string {
+    const bytes = Buffer.byteLength(text ?? "");
+    this.require(bytes <= most, field, `has ${bytes} bytes; at most ${most} are allowed`);
+    return text ?? "";
+  }
+
   /** Most entries of a list. */
   count(field: string, list: readonly unknown[], most: number): void {
     this.require(list.length <= most, field, `has ${list.length} entries; at most ${most} are allowed`);

@@ -14,6 +14,7 @@ const MAX_STOP_TOKENS = 64;
 const MAX_BIASES = 1024;
 const MAX_TOP_LOGPROBS = 20;
 const MAX_SALT_BYTES = 256;
+const MAX_TENANT_BYTES = 128;
 const UINT32_MAX = 0xffff_ffff;
 
 // An absent message means the same as an empty one.
@@ -43,9 +44,8 @@ export function makePlan(request: GenerateRequest, model: ServedModel, requestId
   const coalesceTokens = checks.number("response.coalesce_tokens", response.coalesceTokens, { min: 1, max: 1024 }, 1);
   const coalesceMillis = checks.number("response.coalesce_millis", response.coalesceMillis, { min: 0, max: 10_000 }, 100);
   const priority = checks.number("qos.priority", qos?.priority, { min: -100, max: 100 }, 0);
-  const cacheSalt = cache?.salt ?? "";
-  const saltBytes = Buffer.byteLength(cacheSalt);
-  checks.require(saltBytes <= MAX_SALT_BYTES, "cache.salt", `has ${saltBytes} bytes; at most ${MAX_SALT_BYTES} are allowed`);
+  const tenant = checks.bytes("qos.tenant", qos?.tenant, MAX_TENANT_BYTES);
+  const cacheSalt = checks.bytes("cache.salt", cache?.salt, MAX_SALT_BYTES);
   const minTokens = checkStopping(checks, stopping, model);
   const engine = {
     ...checkSampling(checks, sampling, model),
@@ -59,6 +59,7 @@ export function makePlan(request: GenerateRequest, model: ServedModel, requestId
     promptLogprobs: (response.promptLogprobs ?? false) && resumedIds.length === 0,
     topLogprobs,
     priority,
+    tenant,
     cacheSalt,
     cacheBypass: cache?.bypass ?? false,
   };

@@ -5,6 +5,7 @@ import type { WorkerIdentity } from "../identity.js";
 import { OutputText } from "../tokenizer/output-text.js";
 import type { TokenPieces } from "../tokenizer/token-pieces.js";
 import { acceptedEvent } from "./accepted.js";
+import { nowMicros, spanMicros } from "./clock.js";
 import { asSequenceFailure } from "./engine-failure.js";
 import { Generation } from "./generation.js";
 import type { Plan } from "./plan.js";
@@ -101,13 +102,20 @@ function outputOf(plan: Plan, { continues }: EncodedPrompt, pieces: TokenPieces)
   return new OutputText(pieces, { continues, stopTexts, minTokens, includeStop });
 }
 
+/** Of the time in which the first token is due, at least one. */
+function millisLeft(arrival: number, target: number): number {
+  return Math.max(1, Math.floor(target - spanMicros(arrival, nowMicros()) / 1000));
+}
+
 function stopIdsOf({ engine: { ignoreEos, stopTokenIds = [] } }: Plan, { info }: Engine): ReadonlySet<number> {
   return new Set(ignoreEos ? stopTokenIds : [...info.eosTokenIds, ...stopTokenIds]);
 }
 
-function engineRequest({ plan, prompt, lease }: RunRequest): EngineRequest {
+function engineRequest({ plan, prompt, lease, arrival }: RunRequest): EngineRequest {
+  const { ttftTargetMillis } = plan;
   return {
     ...plan.engine,
+    ...(ttftTargetMillis !== undefined && { deadlineMillis: millisLeft(arrival, ttftTargetMillis) }),
     ...(lease && { adapterSlot: lease.slot }),
     prompt: prompt.tokens,
     resumedTokens: plan.resumedIds.length,

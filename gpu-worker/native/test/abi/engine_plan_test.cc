@@ -31,6 +31,7 @@ TEST(zeros_are_defaults) {
   CHECK_EQ(checked.quantize.head_bits, 8u);
   CHECK_EQ(checked.step.max_sequences, 64u);
   CHECK_EQ(checked.step.max_step_tokens, 512u);
+  CHECK_EQ(checked.step.max_prefill_tokens, 128u);
   CHECK_EQ(checked.max_queue, 1024u);
   CHECK_EQ(checked.adapter_bytes, uint64_t{512} << 20);
   CHECK(!checked.backend.kv_f32);
@@ -61,6 +62,7 @@ TEST(options_out_of_range_are_named) {
   refused("threads", [](auto& o) { o.threads = 5000; });
   refused("max_sequences", [](auto& o) { o.max_sequences = 5000; });
   refused("max_step_tokens", [](auto& o) { o.max_step_tokens = 63; });
+  refused("max_prefill_tokens", [](auto& o) { o.max_prefill_tokens = 1u << 20; });
   refused("max_queue", [](auto& o) { o.max_queue = 1u << 30; });
 }
 

@@ -76,6 +76,8 @@ SequenceOptions random_request(uint64_t id, std::mt19937& random, TinyEngine& en
   const auto room = kTraceContext - static_cast<uint32_t>(prompt.size());
   SequenceOptions options = request(id, prompt, std::min(room, chance(2) ? 80 + upto(120) : upto(40)));
   options.cache_bypass = chance(8);
+  options.tenant = chance(2) ? "tenant" : "";
+  if (chance(4)) options.deadline = upto(1000);
   if (chance(8)) options.cache_salt = "salt";
   if (prompt.size() > 8 && chance(4)) options.resumed = upto(5);
   if (chance(5)) options.stop_ids = {upto(95), upto(95)};
@@ -312,6 +314,9 @@ TEST(random_traces_equal_each_request_alone) {
     limits.max_step_tokens = limits.max_sequences + random() % 70;
     limits.max_scored_rows = 1 + random() % 20;
     limits.prefix_cache = seed % 4 != 3;
+    limits.max_prefill_tokens = 1 + random() % 60;
+    limits.fair_quantum = 1 + random() % 100;
+    limits.patience = random() % 6;
     // Few blocks make preemptions, more of them leave room for prefixes.
     Run run(engine, limits, 6 + random() % (seed % 2 == 0 ? 6 : 40), kTraceContext);
     uint64_t next = 1;

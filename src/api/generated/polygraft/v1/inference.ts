@@ -298,9 +298,12 @@ export interface QosOptions {
   priority?:
     | number
     | undefined;
-  /** Whose fair share this uses. A router that authenticates overwrites it. */
+  /** Whose fair share this uses. A router that authenticates overwrites it. At most 128 bytes. */
   tenant: string;
-  /** Fails with RESOURCE_EXHAUSTED rather than start when the first token cannot come within so many milliseconds. */
+  /**
+   * Fails with RESOURCE_EXHAUSTED rather than start when the first token cannot come within so many milliseconds. Among
+   * the requests of one priority, tenant and adapter, the one that is due first goes first.
+   */
   ttftTargetMillis?:
     | number
     | undefined;
