@@ -4,7 +4,8 @@ import { errorFromCall } from "./error-from-status.js";
 import { callMetadata } from "./metadata.js";
 import type { Headers } from "./metadata.js";
 import type { CallOptions } from "./options.js";
-import type { Method, RpcOptions, Transport } from "./transport.js";
+import type { Method, RpcOptions } from "./transport.js";
+import type { Transports } from "./transports.js";
 
 /** What holds for all calls of a client. */
 export interface CallDefaults {
@@ -14,13 +15,13 @@ export interface CallDefaults {
 
 /** Makes the calls of one client and keeps track of those that run. */
 export class Calls {
-  readonly #transport: Transport;
+  readonly #transports: Transports;
   readonly #defaults: CallDefaults;
   readonly #running = new Set<CallScope>();
   #closed: PolygraftError | undefined;
 
-  constructor(transport: Transport, defaults: CallDefaults) {
-    this.#transport = transport;
+  constructor(transports: Transports, defaults: CallDefaults) {
+    this.#transports = transports;
     this.#defaults = defaults;
   }
 
@@ -44,10 +45,13 @@ export class Calls {
     adapter?: string,
   ): Promise<Response> {
     const scope = this.scope(options);
+    const transport = this.#transports.current;
     try {
-      return await this.#transport.unary(method, request, this.#rpc(scope, options));
+      return await transport.unary(method, request, this.#rpc(scope, options));
     } catch (failure) {
-      throw errorFromCall(failure, { address: this.#transport.address.target, adapter });
+      const error = errorFromCall(failure, { address: transport.address.target, adapter });
+      if (!scope.signal.aborted) this.#transports.turnFrom(transport, error);
+      throw error;
     } finally {
       scope.end();
     }
@@ -60,10 +64,13 @@ export class Calls {
     options: CallOptions,
   ): AsyncGenerator<Response, void> {
     const scope = this.scope(options);
+    const transport = this.#transports.current;
     try {
-      yield* this.#transport.serverStream(method, request, this.#rpc(scope, options));
+      yield* transport.serverStream(method, request, this.#rpc(scope, options));
     } catch (failure) {
-      throw errorFromCall(failure, { address: this.#transport.address.target });
+      const error = errorFromCall(failure, { address: transport.address.target });
+      if (!scope.signal.aborted) this.#transports.turnFrom(transport, error);
+      throw error;
     } finally {
       scope.end();
     }

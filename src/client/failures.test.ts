@@ -138,10 +138,24 @@ describe("a retry", () => {
     expect(calls()).toBe(3);
   });
 
-  test("never comes after it", async () => {
+  test.each([
+    ["retry: false", {}, { retry: false }],
+    ["failover: false", { routing: { failover: false } }, {}],
+    ["no token ids", { returnTokenIds: false }, {}],
+  ] as const)("never comes after it with %s", async (_, request, options) => {
     const { script, calls } = failing(9, refusal(Status.UNAVAILABLE, "WORKER_LOST"), true);
     const client = await connect(script, { retry: fast });
-    await expect(client.generate({ prompt: "x" }).text()).rejects.toMatchObject({ code: "WORKER_LOST" });
+    await expect(client.generate({ prompt: "x", ...request }, options).text()).rejects.toMatchObject({ code: "WORKER_LOST" });
+    expect(calls()).toBe(1);
+  });
+
+  test.each([
+    [Status.INTERNAL, "INTERNAL"],
+    [Status.DATA_LOSS, "ADAPTER_CORRUPT"],
+  ] as const)("never comes after it for %i %s", async (status, reason) => {
+    const { script, calls } = failing(9, refusal(status, reason), true);
+    const client = await connect(script, { retry: fast });
+    await expect(client.generate({ prompt: "x" }).text()).rejects.toMatchObject({ code: reason });
     expect(calls()).toBe(1);
   });
 

@@ -10,15 +10,16 @@ import type { Headers } from "./metadata.js";
 import type { GenerateOptions } from "./options.js";
 import type { GenerateRequest } from "./request.js";
 import { toProtoRequest } from "./request-to-proto.js";
+import { Resumption } from "./resumption.js";
 import { retryDelayMs, sleep } from "./retry.js";
 import type { RetryPolicy } from "./retry.js";
 import { GenerationSpan } from "./tracing.js";
-import type { Transport } from "./transport.js";
+import type { Transports } from "./transports.js";
 import { Watchdog } from "./watchdog.js";
 
 /** All that a generation needs to run. */
 export interface GenerationPlan {
-  readonly transport: Transport;
+  readonly transports: Transports;
   readonly request: GenerateRequest;
   readonly requestId: string;
   readonly options: GenerateOptions;
@@ -27,33 +28,50 @@ export interface GenerationPlan {
   readonly scope: CallScope;
 }
 
-/** Runs a generation with its retries. Every failure is a `PolygraftError`. */
+/**
+ * Runs a generation with its retries. After output a retry asks for the rest, so that the consumer sees one stream.
+ * Every failure is a `PolygraftError`.
+ */
 export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<GenerationEvent, void> {
-  const { scope, transport } = plan;
+  const { scope, transports } = plan;
   const watchdog = new Watchdog(scope, plan.options);
   const call: { -readonly [Key in keyof CallContext]: CallContext[Key] } = {
-    address: transport.address.target,
+    address: transports.current.address.target,
     requestId: plan.requestId,
   };
   let span: GenerationSpan | undefined;
   try {
     const message = toProtoRequest(plan.request, plan.requestId);
     call.adapter = message.adapter && formatAdapterRef(message.adapter);
-    span = new GenerationSpan(message, transport.address);
+    span = new GenerationSpan(message, transports.current.address);
     const metadata = callMetadata([...plan.headers, asciiHeader("polygraft-adapter", call.adapter)], span.context);
     const { deadline, signal } = scope;
+    const resumption = new Resumption(message);
+    let next: typeof message = message;
+    let retries = 0;
     for (let attempt = 1; ; attempt++) {
-      const events = runAttempt(transport, message, { metadata, deadline, signal }, attempt);
+      const transport = transports.current;
+      call.address = transport.address.target;
+      const tokensBefore = resumption.tokens;
+      const events = runAttempt(transport, next, { metadata, deadline, signal }, attempt);
       try {
-        for (let next = await watchdog.next(events); next.done !== true; next = await watchdog.next(events)) {
-          if (next.value.type === "accepted") call.worker = next.value.worker;
-          span.record(next.value);
-          yield next.value;
+        for (let it = await watchdog.next(events); it.done !== true; it = await watchdog.next(events)) {
+          if (it.value.type === "accepted") call.worker = it.value.worker;
+          if (!resumption.record(it.value)) continue;
+          span.record(it.value);
+          yield it.value;
         }
         return;
       } catch (failure) {
         const error = errorFromCall(failure, call);
-        await backOff(plan, watchdog, error, attempt - 1);
+        if (signal.aborted) throw error;
+        transports.turnFrom(transport, error);
+        const again = resumption.next(error);
+        if (again === undefined) throw error;
+        // Whoever has brought the stream forward has not wasted a try.
+        if (resumption.tokens > tokensBefore) retries = 0;
+        await backOff(plan, error, retries++);
+        next = again;
         span.retried(error);
       } finally {
         await events.return();
@@ -70,9 +88,7 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
 }
 
 /** Waits until the request may be repeated, or throws the error if it may not. */
-async function backOff(plan: GenerationPlan, watchdog: Watchdog, error: PolygraftError, retries: number): Promise<void> {
-  const { scope, retry } = plan;
-  if (watchdog.sawOutput || scope.signal.aborted) throw error;
+async function backOff({ scope, retry }: GenerationPlan, error: PolygraftError, retries: number): Promise<void> {
   const delay = retryDelayMs(retry, error, retries, scope.deadline - Date.now(), Math.random());
   if (delay === undefined) throw error;
   await sleep(delay, scope.signal).catch(() => scope.signal.throwIfAborted());

@@ -3,10 +3,11 @@ import type { RetryOptions } from "./retry.js";
 /** Where a client connects, and what holds for all its calls. */
 export interface PolygraftOptions {
   /**
-   * The router, or a single worker: "host:port", "http://host:port" or "https://host:port" (TLS).
-   * @default the environment variable POLYGRAFT_ADDRESS, else "127.0.0.1:50051"
+   * The router, or a single worker: "host:port", "http://host:port" or "https://host:port" (TLS). Of several routers of
+   * one fleet the client uses one, and turns to the next when that one is lost; streams go on there.
+   * @default the environment variable POLYGRAFT_ADDRESS (several with commas between), else "127.0.0.1:50051"
    */
-  readonly address?: string;
+  readonly address?: string | readonly string[];
   /**
    * Sent with every call as `authorization: Bearer …`. Never logged, and never part of an error.
    * @default the environment variable POLYGRAFT_API_KEY, else none
@@ -51,6 +52,9 @@ export interface GenerateOptions extends CallOptions {
    * counts, so a consumer that takes long over an event does not cause it. Default: none.
    */
   readonly interTokenTimeoutMs?: number;
-  /** What to retry, and how often. Nothing is ever retried after the first output. Default: the client's. */
+  /**
+   * What to retry, and how often. After the first output a retry asks for the rest of the stream, unless
+   * `routing.failover` or `returnTokenIds` is false. Default: the client's.
+   */
   readonly retry?: RetryOptions | false;
 }

@@ -9,10 +9,10 @@ import { asciiHeader } from "./metadata.js";
 import type { CallOptions, GenerateOptions, PolygraftOptions } from "./options.js";
 import type { GenerateRequest } from "./request.js";
 import { retryPolicy } from "./retry.js";
-import { Transport } from "./transport.js";
+import { Transports } from "./transports.js";
 
 /**
- * A client of one router, or of one worker. Making it does no I/O; the first call connects, and a lost connection is
+ * A client of one fleet, through its routers, or of one worker. Making it does no I/O; the first call connects, and a lost connection is
  * made anew. One client serves any number of calls at once.
  *
  * @example
@@ -26,15 +26,16 @@ export class Polygraft implements AsyncDisposable {
   readonly adapters: Adapters;
   /** Who serves. */
   readonly fleet: Fleet;
-  readonly #transport: Transport;
+  readonly #transports: Transports;
   readonly #calls: Calls;
   readonly #options: PolygraftOptions;
 
   constructor(options: PolygraftOptions = {}) {
     const apiKey = options.apiKey ?? process.env["POLYGRAFT_API_KEY"];
     this.#options = options;
-    this.#transport = new Transport(options.address ?? process.env["POLYGRAFT_ADDRESS"] ?? "127.0.0.1:50051", options.tls);
-    this.#calls = new Calls(this.#transport, {
+    const address = options.address ?? process.env["POLYGRAFT_ADDRESS"]?.split(",") ?? "127.0.0.1:50051";
+    this.#transports = new Transports(typeof address === "string" ? [address] : address, options.tls);
+    this.#calls = new Calls(this.#transports, {
       headers: [options.headers, authorization(apiKey)],
       timeoutMs: options.timeoutMs ?? 600_000,
     });
@@ -51,10 +52,10 @@ export class Polygraft implements AsyncDisposable {
     cancelled.catch(() => {});
     try {
       scope.signal.throwIfAborted();
-      await Promise.race([this.#transport.ready(scope.deadline), cancelled]);
+      await Promise.race([this.#transports.ready(scope.deadline), cancelled]);
     } catch (failure) {
       if (failure instanceof PolygraftError) throw failure;
-      const { target } = this.#transport.address;
+      const target = this.#transports.targets;
       throw new PolygraftError(`cannot reach a polygraft server at ${target} within ${timeoutMs} ms`, {
         code: "UNAVAILABLE",
         status: "UNAVAILABLE",
@@ -74,7 +75,7 @@ export class Polygraft implements AsyncDisposable {
     const requestId = request.requestId ?? randomUUID();
     const scope = this.#calls.scope(options);
     const events = generateEvents({
-      transport: this.#transport,
+      transports: this.#transports,
       request,
       requestId,
       options,
@@ -88,7 +89,7 @@ export class Polygraft implements AsyncDisposable {
   /** Ends running calls with "CLIENT_CLOSED" and the connection. Later calls fail the same way. */
   close(): void {
     this.#calls.close();
-    this.#transport.close();
+    this.#transports.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

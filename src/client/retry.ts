@@ -1,9 +1,9 @@
 import { setTimeout as wait } from "node:timers/promises";
 import type { PolygraftError } from "./error.js";
 
-/** When a failed attempt is repeated: never after the first output, and never beyond the deadline. */
+/** When a failed attempt is repeated, or its rest asked for: never beyond the deadline. */
 export interface RetryOptions {
-  /** Most repetitions. Default: 2. */
+  /** Most repetitions in a row that bring no further output. Default: 2. */
   readonly maxRetries?: number;
   /** Wait before the first repetition, in milliseconds, doubled for each further one. Default: 100. */
   readonly initialBackoffMs?: number;
@@ -38,12 +38,20 @@ export function retryDelayMs(
   random: number,
 ): number | undefined {
   // Whoever asked for ON_MISS_FAIL wants to hear of the miss, not to wait for the adapter.
-  if (!failure.retryable || failure.code === "ADAPTER_NOT_READY" || retries >= policy.maxRetries) return undefined;
+  if (!mayRepeat(failure) || failure.code === "ADAPTER_NOT_READY" || retries >= policy.maxRetries) return undefined;
   const pushback = failure.retryAfterMs ?? 0;
   if (pushback > policy.maxBackoffMs) return undefined;
   const backoff = Math.min(policy.initialBackoffMs * 2 ** retries, policy.maxBackoffMs);
   const delay = Math.max(pushback, backoff * (0.5 + random / 2));
   return delay < remainingMs ? delay : undefined;
+}
+
+/**
+ * Whether another attempt may do better: the server says so, or it broke off without a word, which gRPC calls CANCELLED
+ * when a server shuts down. A call that its own caller cancelled must not be asked about.
+ */
+export function mayRepeat({ retryable, code }: PolygraftError): boolean {
+  return retryable || code === "INCOMPLETE_STREAM" || code === "CANCELLED";
 }
 
 /** Waits; rejects at once when `signal` is aborted. */
