@@ -7,6 +7,7 @@ import { WorkerClients } from "./control/worker-clients.js";
 import { startControlServer } from "./control/control-server.js";
 import { RouterHealth } from "./control/health.js";
 import { Candidates } from "./dispatch/candidates.js";
+import { HandOver } from "./dispatch/hand-over.js";
 import { draining, RouterPolicy } from "./dispatch/router-policy.js";
 import { Fleet } from "./fleet/fleet.js";
 import { serveJoin } from "./fleet/join.js";
@@ -68,6 +69,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
 
   fleet.listen(catalog);
   fleet.listen(health);
+  fleet.listen(new HandOver(candidates));
   fleet.listen({
     changed({ name, state, hello, tally }) {
       // Silent with requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.

@@ -90,6 +90,7 @@ class JoinSession {
       if (failure !== undefined) return failure;
       const expel = (reason: Failure) => this.#outbox.close(serverError(reason));
       this.#member = this.#fleet.join(message.value, expel, this.#timers.now());
+      this.#member.tell = (message) => void this.#outbox.push(message);
       this.#log.info("worker joined", { worker: message.value.name, address: message.value.address });
       const { router, heartbeatMillis } = this.#options;
       this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis } } });

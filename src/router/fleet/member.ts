@@ -1,5 +1,5 @@
 import { WorkerState } from "@polygraft/api";
-import type { WorkerHello } from "@polygraft/api";
+import type { JoinResponse, WorkerHello } from "@polygraft/api";
 import type { PlacementWorker } from "@polygraft/placement";
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
@@ -15,6 +15,8 @@ export class FleetMember implements PlacementWorker {
   readonly tally = new LoadTally();
   /** Ends the worker's stream with a failure. */
   readonly expel: (failure: Failure) => void;
+  /** Says something to the worker; nothing happens when too much waits already. */
+  tell: (message: JoinResponse) => void = () => {};
   /** When it was last heard of, on the router's clock. */
   heardAt: number;
   state: WorkerState = WorkerState.READY;

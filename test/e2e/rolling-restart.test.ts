@@ -1,0 +1,55 @@
+import { Polygraft } from "@polygraft/client";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { WiredFleet } from "../../bench/failover/fleet.js";
+import { compare, requestOf, runStreams } from "../../bench/failover/streams.js";
+import { writeTinyFiles } from "../support/tiny-files.js";
+import type { TinyFiles } from "../support/tiny-files.js";
+
+// Every worker process starts again, one after another.
+vi.setConfig({ testTimeout: 240_000 });
+
+let files: TinyFiles;
+let fleet: WiredFleet;
+
+beforeAll(async () => {
+  files = await writeTinyFiles();
+  fleet = await WiredFleet.start({ ...files, workers: 3, workerArguments: ["--threads", "1", "--drain-seconds", "20"] });
+});
+
+afterAll(async () => {
+  await fleet?.[Symbol.asyncDispose]();
+  await files?.remove();
+});
+
+test("a rolling restart of all workers under load loses no request, and each one exits with 0", async () => {
+  const count = 8;
+  const requests = (number: number) => ({ ...requestOf(number, files.names, 60), prompt: [10 + number, 20, 30] });
+  const run = () => runStreams(fleet.address, { count, atOnce: count, requests });
+  const undisturbed = await run();
+  const restarted = new AbortController();
+  let rounds = 0;
+  const load = (async () => {
+    while (!restarted.signal.aborted) {
+      expect(compare(undisturbed, await run())).toMatchObject({ identical: count, failed: 0 });
+      rounds += 1;
+    }
+  })();
+  for (const name of fleet.names) {
+    expect(await fleet.drain(name)).toBe(0);
+    await fleet.ready();
+  }
+  restarted.abort();
+  await load;
+  expect(rounds).toBeGreaterThan(2);
+});
+
+test("the next owner of an adapter has it on the device when its worker has drained", async () => {
+  await using client = new Polygraft({ address: fleet.address });
+  const adapter = files.names[0]!;
+  const { worker } = await client.generate({ prompt: "x", adapter, maxTokens: 1 }).final();
+  const onDevice = async () =>
+    (await client.adapters.get(adapter)).residency.filter(({ tier }) => tier === "device").map((residency) => residency.worker);
+  const drained = fleet.drain(worker);
+  while ((await onDevice()).every((holder) => holder === worker)) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(await drained).toBe(0);
+});
