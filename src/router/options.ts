@@ -16,8 +16,14 @@ export interface RouterOptions {
   readonly name?: string;
   /** File with one API key a line. Callers and workers must send one of them. Default: everybody is welcome. */
   readonly apiKeysFile?: string;
-  /** Most generations at once; what is more is refused with RESOURCE_EXHAUSTED. Default: 4096. */
+  /** Most generations that run at once, however many sequences the workers can take. Default: 4096. */
   readonly maxStreams?: number;
+  /** Most generations that wait for one of those places; what is more is refused with RESOURCE_EXHAUSTED. Default: 1024. */
+  readonly maxQueue?: number;
+  /** Calls in a row that end badly at a worker until it is left alone. Default: 5. */
+  readonly breakerFailures?: number;
+  /** For how long it is, in milliseconds, until one call may try it again. Default: 5000. */
+  readonly breakerOpenMillis?: number;
   /** How long running streams may go on after the router was told to stop, in seconds. Default: 30. */
   readonly drainSeconds?: number;
   /** Longest silence between load samples that workers are told to keep, in milliseconds. Default: 1000. */
@@ -54,6 +60,9 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     name: options.name ?? hostname(),
     apiKeysFile: options.apiKeysFile,
     maxStreams: options.maxStreams ?? 4096,
+    maxQueue: options.maxQueue ?? 1024,
+    breakerFailures: options.breakerFailures ?? 5,
+    breakerOpenMillis: options.breakerOpenMillis ?? 5000,
     drainSeconds: options.drainSeconds ?? 30,
     heartbeatMillis,
     suspectAfterMillis: options.suspectAfterMillis ?? 3 * heartbeatMillis,
@@ -65,9 +74,12 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
   };
   checkPolicy(resolved.placement);
   positive("maxStreams", resolved.maxStreams);
+  positive("breakerFailures", resolved.breakerFailures);
+  positive("breakerOpenMillis", resolved.breakerOpenMillis);
   positive("heartbeatMillis", heartbeatMillis);
   positive("suspectAfterMillis", resolved.suspectAfterMillis);
   positive("goneAfterMillis", resolved.goneAfterMillis);
+  if (!(resolved.maxQueue >= 0)) throw new RangeError(`maxQueue must not be below 0, is ${resolved.maxQueue}`);
   if (!(resolved.drainSeconds >= 0)) throw new RangeError(`drainSeconds must not be below 0, is ${resolved.drainSeconds}`);
   return resolved;
 }

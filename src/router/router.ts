@@ -1,4 +1,5 @@
 import { WorkerState } from "@polygraft/api";
+import { Admission } from "./admission/admission.js";
 import { ApiKeys } from "./admission/api-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
@@ -6,7 +7,9 @@ import { Catalog } from "./catalog/catalog.js";
 import { WorkerClients } from "./control/worker-clients.js";
 import { startControlServer } from "./control/control-server.js";
 import { RouterHealth } from "./control/health.js";
+import { Breakers } from "./dispatch/breakers.js";
 import { Candidates } from "./dispatch/candidates.js";
+import { sequencesOf } from "./dispatch/capacity.js";
 import { HandOver } from "./dispatch/hand-over.js";
 import { draining, RouterPolicy } from "./dispatch/router-policy.js";
 import { Fleet } from "./fleet/fleet.js";
@@ -60,8 +63,12 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
     },
     log,
   );
-  const streams = new StreamLimit(resolved.maxStreams);
-  const parts = { candidates, streams, control: { name: "router", address: control.address }, log };
+  const { maxStreams, maxQueue } = resolved;
+  const streams = new StreamLimit(maxStreams + maxQueue);
+  const running = () => Math.min(maxStreams, sequencesOf(fleet.view.members));
+  const admission = new Admission({ running, waiting: maxQueue }, timers.now);
+  const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
+  const parts = { candidates, streams, admission, breakers, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const relay = new Http2Relay(policy, resolved.relay, timers, (error) => {
     log.error("bug in the relay", { stack: String((error as Error).stack) });
@@ -78,6 +85,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
       relay.abandon(hello.address);
     },
     left({ hello }) {
+      breakers.forget(hello.name);
       relay.forget(hello.address);
       workers.forget(hello.address);
     },

@@ -49,7 +49,7 @@ describe("the bound on streams", () => {
   test("refuses what is above it, with a time to come back, and frees a place at once", async () => {
     const release = deferred();
     const ended = deferred();
-    await using router = await temporaryRouter({ maxStreams: 2 });
+    await using router = await temporaryRouter({ maxStreams: 2, maxQueue: 0 });
     await using worker = await startScriptedWorker({
       router: router.address,
       name: "w1",

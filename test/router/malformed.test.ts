@@ -208,7 +208,7 @@ describe("bytes on the wire", () => {
 
 test("a client that does not send its request loses its place", async () => {
   const timers = manualTimers();
-  await using patient = await temporaryRouter({ timers, maxStreams: 1 });
+  await using patient = await temporaryRouter({ timers, maxStreams: 1, maxQueue: 0 });
   using client = rawClient(patient.address);
   const slow = client.open();
   const answer = readAnswer(slow);

@@ -7,6 +7,7 @@ interface RouterCommandOptions {
   readonly name?: string;
   readonly apiKeys?: string;
   readonly maxStreams: number;
+  readonly maxQueue: number;
   readonly drainSeconds: number;
   readonly heartbeatSeconds: number;
   readonly suspectSeconds?: number;
@@ -27,7 +28,8 @@ export function routerCommand(): Command {
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:50051")
     .option("--name <name>", "name that workers see (default: the host's name)")
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
-    .option("--max-streams <n>", "most generations at once; what is more is refused", integer(1), 4096)
+    .option("--max-streams <n>", "most generations that run at once", integer(1), 4096)
+    .option("--max-queue <n>", "most generations that wait for their turn; what is more is refused", integer(0), 1024)
     .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)
     .option("--heartbeat-seconds <s>", "longest silence that workers are told to keep", decimal(0.01, 3600), 1)
     .option("--suspect-seconds <s>", "silence after which a worker's streams move on (default: three heartbeats)", decimal(0.01, 86_400))

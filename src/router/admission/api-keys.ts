@@ -26,10 +26,18 @@ export class ApiKeys {
     return new ApiKeys(keys);
   }
 
+  /** The number of the key in an `authorization` header, to tell callers apart. -1: unknown. */
+  indexOf(authorization: string): number {
+    const key = bearer.exec(authorization)?.[1];
+    if (key === undefined) return -1;
+    const digest = digestOf(key);
+    return this.#digests.findIndex((each) => each.equals(digest));
+  }
+
   /** Judges an `authorization` header. Undefined: welcome. */
   refuse(authorization: string | undefined): Failure | undefined {
     if (authorization === undefined) return unauthenticated("no API key; send the header authorization: Bearer KEY");
-    const match = /^Bearer +(\S+)$/i.exec(authorization);
+    const match = bearer.exec(authorization);
     if (match?.[1] === undefined) return unauthenticated('the authorization header must read "Bearer KEY"');
     const digest = digestOf(match[1]);
     let known = false;
@@ -37,6 +45,8 @@ export class ApiKeys {
     return known ? undefined : unauthenticated("the API key is unknown");
   }
 }
+
+const bearer = /^Bearer +(\S+)$/i;
 
 function digestOf(key: string): Buffer {
   return createHash("sha256").update(key).digest();

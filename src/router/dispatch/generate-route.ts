@@ -1,5 +1,5 @@
 import { place, preferenceList } from "@polygraft/placement";
-import type { PlacementFleet, PlacementRequest } from "@polygraft/placement";
+import type { Placement, PlacementFleet, PlacementRequest } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
@@ -7,6 +7,7 @@ import type { Dispatched } from "../fleet/load-tally.js";
 import type { FleetMember } from "../fleet/member.js";
 import type { Continuation, Route, Target } from "../relay/relay.js";
 import { noWorker } from "./candidates.js";
+import type { Breakers, Verdict } from "./breakers.js";
 import type { Candidates } from "./candidates.js";
 import { DeliveredOutput } from "./delivered-output.js";
 import { remainderOf } from "./remainder.js";
@@ -23,6 +24,17 @@ const movableReasons: Readonly<Record<number, ReadonlySet<string | undefined>>> 
   [Status.UNAVAILABLE]: new Set([undefined, "DRAINING", "NO_WORKER", "WORKER_LOST"]),
   [Status.RESOURCE_EXHAUSTED]: new Set(["QUEUE_FULL", "ADAPTER_MEMORY_FULL"]),
 };
+
+/** Statuses that a worker which works does not answer with, unless it gives a reason. */
+const worrying = new Set<number>([Status.UNAVAILABLE, Status.INTERNAL, Status.UNKNOWN]);
+
+/** Statuses that tell nothing about a worker's health. */
+const untelling = new Set<number>([Status.RESOURCE_EXHAUSTED, Status.UNAVAILABLE, Status.CANCELLED, Status.DEADLINE_EXCEEDED]);
+
+function verdictOf(status: number, reason: string | undefined): Verdict {
+  if (worrying.has(status) && (reason === undefined || reason === "INTERNAL")) return "bad";
+  return untelling.has(status) ? "none" : "good";
+}
 
 /** What placement hashes for a request: its routing key, else its adapter. Undefined: any worker is as good. */
 export function placementKey(head: RequestHead): string | undefined {
@@ -46,6 +58,7 @@ export class GenerateRoute implements Route {
   readonly continuation?: Continuation;
   readonly #head: RequestHead;
   readonly #candidates: Candidates;
+  readonly #breakers: Breakers;
   /** Processes that were tried: a worker that has started anew since then may be tried again. */
   readonly #tried: FleetMember[] = [];
   readonly #delivered: DeliveredOutput | undefined;
@@ -57,14 +70,17 @@ export class GenerateRoute implements Route {
   #countBefore = 0;
   /** Times that another worker went on with the stream. */
   #moves = 0;
+  #conclude: ((verdict: Verdict) => void) | undefined;
 
   constructor(
     head: RequestHead,
     candidates: Candidates,
+    breakers: Breakers,
     sent: { readonly appended: Uint8Array; readonly headers: Readonly<Record<string, string>> },
   ) {
     this.#head = head;
     this.#candidates = candidates;
+    this.#breakers = breakers;
     this.#key = placementKey(head);
     this.appended = sent.appended;
     this.headers = sent.headers;
@@ -101,8 +117,13 @@ export class GenerateRoute implements Route {
     this.#attempts += 1;
     if (count > 0) this.#moves += 1;
     this.#tried.push(member);
+    this.#conclude = this.#breakers.begin(member.name);
     this.#dispatched = { member, share: member.tally.dispatch(this.#head.tokens - count) };
     return { name: member.name, address: member.hello.address };
+  }
+
+  concluded(answer: { readonly status: number; readonly reason: string | undefined } | undefined): void {
+    this.#conclude?.(answer === undefined ? "bad" : verdictOf(answer.status, answer.reason));
   }
 
   movesOn(status: number, reason: string | undefined): boolean {
@@ -126,6 +147,8 @@ export class GenerateRoute implements Route {
 
   /** The request no longer counts to the load of a worker. */
   release(): void {
+    // Whoever has not heard how it went by now will not: the client has left.
+    this.#conclude?.("none");
     if (this.#dispatched === undefined) return;
     this.#dispatched.member.tally.release(this.#dispatched.share);
     this.#dispatched = undefined;
@@ -152,7 +175,7 @@ export class GenerateRoute implements Route {
       excluded: this.#excluded(fleet),
       ...(this.#key === undefined ? {} : { key: this.#key }),
     };
-    const placement = place(fleet, request, this.#candidates.policy);
+    const placement = this.#place(fleet, request);
     const member = placement === undefined ? undefined : this.#candidates.member(placement.worker);
     if (placement === undefined || member === undefined) return this.#exhausted();
     this.#reason = placement.reason;
@@ -171,6 +194,14 @@ export class GenerateRoute implements Route {
       if (this.#candidates.member(name)?.hello.model?.digest !== digest) excluded.add(name);
     }
     return excluded;
+  }
+
+  /** Around the workers that are left alone, unless there are no others. */
+  #place(fleet: PlacementFleet, request: PlacementRequest): Placement | undefined {
+    const avoided = this.#breakers.closedTo();
+    const { policy } = this.#candidates;
+    const around = avoided.size === 0 ? undefined : place(fleet, { ...request, excluded: new Set([...(request.excluded ?? []), ...avoided]) }, policy);
+    return around ?? place(fleet, request, policy);
   }
 
   #exhausted(): Failure {

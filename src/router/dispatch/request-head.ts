@@ -1,5 +1,5 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { AdapterRef, ResponseOptions, RoutingOptions, StoppingOptions } from "@polygraft/api";
+import { AdapterRef, QosOptions, ResponseOptions, RoutingOptions, StoppingOptions } from "@polygraft/api";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 
@@ -9,6 +9,7 @@ export interface RequestHead {
   readonly model: string;
   readonly adapter: AdapterRef | undefined;
   readonly routing: RoutingOptions;
+  readonly qos: QosOptions;
   /** About how many tokens the request can need: prompt, and the output that it allows. */
   readonly tokens: number;
   /** Whether token ids are in the stream. Without them nobody knows where to go on. */
@@ -16,9 +17,12 @@ export interface RequestHead {
 }
 
 /** Field numbers of `GenerateRequest`. */
-const field = { requestId: 1, model: 2, adapter: 3, text: 4, tokenIds: 5, chat: 6, stopping: 8, response: 9, routing: 12 } as const;
+const field = { requestId: 1, model: 2, adapter: 3, text: 4, tokenIds: 5, chat: 6, stopping: 8, response: 9, routing: 12, qos: 13 } as const;
 
 const lengthDelimited = 2;
+
+/** The contract's bound of `qos.priority`, both ways. */
+const maxPriority = 100;
 
 /** The contract's default of `max_tokens`. */
 const defaultMaxTokens = 256;
@@ -37,6 +41,7 @@ export function readRequestHead(message: Uint8Array): RequestHead {
   let model = "";
   let adapter: AdapterRef | undefined;
   let routing: RoutingOptions | undefined;
+  let qos: QosOptions | undefined;
   let maxTokens: number | undefined;
   let promptTokens = 0;
   let showsTokens = true;
@@ -70,18 +75,24 @@ export function readRequestHead(message: Uint8Array): RequestHead {
       case field.routing:
         routing = RoutingOptions.decode(reader.bytes());
         break;
+      case field.qos:
+        qos = QosOptions.decode(reader.bytes());
+        break;
       default:
         reader.skip(wireType, number);
     }
   }
   const tokens = promptTokens + (maxTokens ?? defaultMaxTokens);
-  return { requestId, model, adapter, routing: routing ?? RoutingOptions.create(), tokens, showsTokens };
+  return { requestId, model, adapter, routing: routing ?? RoutingOptions.create(), qos: qos ?? QosOptions.create(), tokens, showsTokens };
 }
 
 /** What is wrong with the fields that a router uses, if anything. The worker checks the rest. */
 export function checkRequestHead(head: RequestHead): Failure | undefined {
   if (!/^[\x20-\x7e]{0,128}$/.test(head.requestId)) {
     return invalidField("request_id", "must have at most 128 bytes of printable ASCII");
+  }
+  if (Math.abs(head.qos.priority ?? 0) > maxPriority) {
+    return invalidField("qos.priority", `must be from -${maxPriority} to ${maxPriority}`);
   }
   if (head.adapter?.id === "") {
     return invalidField("adapter.id", "must not be empty; leave the adapter out to use the base alone");

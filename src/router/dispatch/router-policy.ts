@@ -3,14 +3,17 @@ import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefin
 import { Status } from "nice-grpc";
 import { HealthDefinition } from "nice-grpc-server-health";
 import type { ApiKeys } from "../admission/api-keys.js";
+import type { Admission, Place } from "../admission/admission.js";
 import type { StreamLimit } from "../admission/stream-limit.js";
 import type { Failure } from "../failure.js";
 import { single } from "../relay/headers.js";
-import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target } from "../relay/relay.js";
+import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target, Waiter } from "../relay/relay.js";
 import type { Log } from "../log.js";
+import type { Breakers } from "./breakers.js";
 import type { Candidates } from "./candidates.js";
 import { GenerateRoute } from "./generate-route.js";
 import { checkRequestHead, readRequestHead, requestIdField } from "./request-head.js";
+import type { RequestHead } from "./request-head.js";
 import { RequestSpan } from "./request-span.js";
 
 /** What the policy decides with. */
@@ -18,8 +21,11 @@ export interface RouterPolicyParts {
   readonly candidates: Candidates;
   /** The router's own services. */
   readonly control: Target;
-  /** Bounds generations. */
+  /** Bounds generations that run, wait, or are being read. */
   readonly streams: StreamLimit;
+  /** Says which of them run. */
+  readonly admission: Admission;
+  readonly breakers: Breakers;
   /** Absent: everybody is welcome. */
   readonly apiKeys?: ApiKeys;
   readonly log: Log;
@@ -84,8 +90,13 @@ class GenerateDispatch implements Dispatch {
   readonly #span: RequestSpan;
   #route: GenerateRoute | undefined;
   #requestId = "";
+  readonly #client: string;
+  #head: RequestHead | undefined;
+  #place: Place | undefined;
+  #outcome: Outcome | undefined;
 
   constructor(call: CallHead, parts: RouterPolicyParts) {
+    this.#client = clientOf(call, parts.apiKeys);
     this.#parts = parts;
     this.#span = new RequestSpan(call.headers);
   }
@@ -99,17 +110,42 @@ class GenerateDispatch implements Dispatch {
     this.#span.describe(head, requestId);
     const appended = head.requestId === "" ? requestIdField(requestId) : new Uint8Array();
     const sent = { appended, headers: this.#span.headers() };
-    this.#route = new GenerateRoute({ ...head, requestId }, this.#parts.candidates, sent);
+    const { candidates, breakers } = this.#parts;
+    this.#head = head;
+    this.#route = new GenerateRoute({ ...head, requestId }, candidates, breakers, sent);
     return this.#route;
   }
 
+  admit(waiter: Waiter): void {
+    const { qos, tokens = 0 } = this.#head ?? {};
+    const place = this.#parts.admission.apply({
+      client: this.#client,
+      priority: qos?.priority ?? 0,
+      tokens,
+      ...(qos?.ttftTargetMillis === undefined ? {} : { firstTokenMillis: qos.ttftTargetMillis }),
+      millisLeft: () => waiter.millisLeft(),
+      granted: () => waiter.granted(),
+      refused: (failure) => waiter.refused(failure),
+    });
+    // The place may have been granted, used and done with by now.
+    if (this.#outcome === undefined) this.#place = place;
+    else place.leave(this.#outcome.status === Status.OK);
+  }
+
   ended(outcome: Outcome): void {
+    this.#outcome = outcome;
     this.#route?.release();
     this.#parts.streams.leave();
+    this.#place?.leave(outcome.status === Status.OK);
     const { moves = 0, tried = [] } = this.#route ?? {};
     if (moves > 0) this.#parts.log.info("stream moved", { request: this.#requestId, workers: tried.join(", "), status: outcome.status });
     this.#span.end(outcome, tried);
   }
+}
+
+/** Whose share a call uses: that of its key, else of its address. */
+function clientOf({ headers, peer }: CallHead, apiKeys: ApiKeys | undefined): string {
+  return apiKeys === undefined ? peer : `key ${apiKeys.indexOf(single(headers, "authorization") ?? "")}`;
 }
 
 /** What callers and workers of a router that shuts down are told. */

@@ -43,7 +43,7 @@ export class ClientCall {
   #trailers: OutgoingHttpHeaders = {};
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, timers: Timers) {
-    this.head = { path: single(headers, ":path") ?? "", headers };
+    this.head = { path: single(headers, ":path") ?? "", headers, peer: stream.session?.socket.remoteAddress ?? "" };
     this.#stream = stream;
     this.#timers = timers;
     const timeout = single(headers, "grpc-timeout");

@@ -113,7 +113,11 @@ export class DispatchedCall {
     const tooMuch = this.#hold(request.length - this.#heldBytes);
     if (tooMuch !== undefined) return this.#fail(tooMuch);
     this.#request = request;
-    this.#tryNext(route, undefined);
+    this.#dispatch.admit({
+      millisLeft: () => this.#client.millisLeft,
+      granted: () => this.#tryNext(route, undefined),
+      refused: (failure) => this.#fail(failure),
+    });
   }
 
   /** `last` is what the target before said; it is the client's answer when nobody else is left. */
@@ -152,7 +156,9 @@ export class DispatchedCall {
       writable: () => {},
       finished: (answer) => {
         this.#upstream = undefined;
-        const moves = route.movesOn(answer.status, reasonOf(detailsOf(answer)));
+        const reason = answer.status === Status.OK ? undefined : reasonOf(detailsOf(answer));
+        route.concluded({ status: answer.status, reason });
+        const moves = route.movesOn(answer.status, reason);
         if (moves && !this.#committed) return this.#tryNext(route, { target, answer });
         const refused = goesOn && !gate.open && answer.status !== Status.OK;
         if ((moves || refused) && this.#goOn(route)) return;
@@ -166,6 +172,7 @@ export class DispatchedCall {
       },
       lost: (cause) => {
         this.#upstream = undefined;
+        route.concluded(undefined);
         if (!this.#committed) this.#tryNext(route, undefined);
         else if (!this.#goOn(route)) this.#lose(route, target, cause);
       },

@@ -31,6 +31,8 @@ export interface CallHead {
   /** "/package.Service/Method". */
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
+  /** Address of whoever calls, without the port. "": unknown. */
+  readonly peer: string;
 }
 
 /** Decides about calls. Called on the hot path: nothing here waits. */
@@ -61,8 +63,18 @@ export interface Dispatch {
   readonly preambleTag: number;
   /** Plans the call. `message` is the request without its gRPC prefix, uncompressed. Called at most once. */
   route(message: Buffer): Route | Failure;
+  /** Asks for a place in which to run. Called once, after `route`. */
+  admit(waiter: Waiter): void;
   /** The call is over, whatever became of it. Called exactly once. */
   ended(outcome: Outcome): void;
+}
+
+/** A call that wants a place. One of the two is called, perhaps at once, and neither after the call is over. */
+export interface Waiter {
+  /** Milliseconds until the call's deadline. Undefined: it has none. */
+  millisLeft(): number | undefined;
+  granted(): void;
+  refused(failure: Failure): void;
 }
 
 /** The plan of one call. */
@@ -75,6 +87,8 @@ export interface Route {
   next(): Target | Failure;
   /** Lets another target go on where one was lost in mid-stream. Absent: the call stands and falls with its target. */
   readonly continuation?: Continuation;
+  /** Hears how the call at the last target ended: with this answer, or, undefined, without one. */
+  concluded(answer: { readonly status: number; readonly reason: string | undefined } | undefined): void;
   /** Whether another target may do better than one that refused with this status and reason. */
   movesOn(status: number, reason: string | undefined): boolean;
   /** Response headers to set for a client that this target answers. */
