@@ -21,12 +21,14 @@ const textAt = tokenMessage.indexOf(text);
 /** Most tokens of a response: their numbers have two characters. */
 export const maxTokens = 2 ** 14;
 
-/** The request that every relay passes on, with its gRPC prefix. */
-export const requestMessage = framed(
-  GenerateRequest.encode(
-    GenerateRequest.fromPartial({ adapter: { id: "support" }, prompt: { $case: "text", value: "How do I reset my password?" } }),
-  ).finish(),
-);
+/** A request for an adapter, with its gRPC prefix. */
+export function requestFor(adapter: string): Buffer {
+  const prompt = { $case: "text", value: "How do I reset my password?" } as const;
+  return framed(GenerateRequest.encode(GenerateRequest.fromPartial({ adapter: { id: adapter }, prompt })).finish());
+}
+
+/** The request that every relay passes on. */
+export const requestMessage = requestFor("support");
 
 /** Writes a token's number and the time, in whole microseconds, into a copy of `tokenMessage` at `at`. */
 export function stamp(bytes: Buffer, at: number, number: number, micros: number): void {

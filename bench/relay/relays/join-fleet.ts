@@ -3,8 +3,16 @@ import { createChannel, createClient } from "nice-grpc";
 
 const heartbeatMillis = 500;
 
-/** Has a router believe that a worker serves at `worker`. Resolves when it is in; the result takes it out again. */
-export async function joinFleet(router: string, worker: string): Promise<() => void> {
+/** A worker as a router is told of it. */
+export interface JoinedWorker {
+  readonly name: string;
+  readonly address: string;
+  /** Default: it does not say. */
+  readonly capacity?: { readonly maxSequences: number; readonly maxQueue: number };
+}
+
+/** Has a router believe in a worker. Resolves when it is in; the result takes it out again. */
+export async function joinFleet(router: string, worker: JoinedWorker): Promise<() => void> {
   const channel = createChannel(router);
   const leaving = new AbortController();
   const responses = createClient(FleetServiceDefinition, channel).join(messages(worker, leaving.signal), { signal: leaving.signal });
@@ -16,9 +24,9 @@ export async function joinFleet(router: string, worker: string): Promise<() => v
   };
 }
 
-async function* messages(address: string, signal: AbortSignal): AsyncGenerator<Partial<JoinRequest>, void> {
+async function* messages({ capacity, ...worker }: JoinedWorker, signal: AbortSignal): AsyncGenerator<Partial<JoinRequest>, void> {
   const model = { name: "bench", digest: "", contextLength: 4096, vocabularySize: 32_000, weights: "w4-g32", device: "cpu" };
-  const hello = { name: "worker-1", epoch: "1", address, zone: "", model, version: "0" };
+  const hello = { ...worker, epoch: "1", zone: "", model, version: "0", ...(capacity === undefined ? {} : { capacity }) };
   yield JoinRequest.fromPartial({ sequence: 1n, message: { $case: "hello", value: hello } });
   yield JoinRequest.fromPartial({ sequence: 2n, message: { $case: "residency", value: { snapshot: true, complete: true } } });
   for (let number = 1n; !signal.aborted; number++) {

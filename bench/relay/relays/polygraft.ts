@@ -14,7 +14,7 @@ export function polygraft(profileFolder?: string): Relay {
       const main = join(repository, "src/cli/dist/main.js");
       const program = new Program("polygraft router", [process.execPath, ...profile, main, "router", "--listen", "127.0.0.1:0"]);
       const [, address = ""] = await program.says(/listening on (\S+)/);
-      const leave = await joinFleet(address, `127.0.0.1:${backendPort}`);
+      const leave = await joinFleet(address, { name: "worker-1", address: `127.0.0.1:${backendPort}` });
       return {
         port: Number(address.slice(address.lastIndexOf(":") + 1)),
         processes: () => program.processes(),

@@ -31,7 +31,7 @@ export interface AdmissionLimits {
 
 /** A place, or the wait for one. */
 export interface Place {
-  /** Gives it back, or ends the wait, at once. `served`: the request came to a good end. */
+  /** Gives it back, or ends the wait, at once. `served`: how long it took tells how long others will. */
   leave(served: boolean): void;
 }
 

@@ -129,18 +129,23 @@ class GenerateDispatch implements Dispatch {
     });
     // The place may have been granted, used and done with by now.
     if (this.#outcome === undefined) this.#place = place;
-    else place.leave(this.#outcome.status === Status.OK);
+    else place.leave(tellsPace(this.#outcome));
   }
 
   ended(outcome: Outcome): void {
     this.#outcome = outcome;
     this.#route?.release();
     this.#parts.streams.leave();
-    this.#place?.leave(outcome.status === Status.OK);
+    this.#place?.leave(tellsPace(outcome));
     const { moves = 0, tried = [] } = this.#route ?? {};
     if (moves > 0) this.#parts.log.info("stream moved", { request: this.#requestId, workers: tried.join(", "), status: outcome.status });
     this.#span.end(outcome, tried);
   }
+}
+
+/** Whether a call took as long as such calls take: to its end, or so long that its deadline passed. */
+function tellsPace({ status }: Outcome): boolean {
+  return status === Status.OK || status === Status.DEADLINE_EXCEEDED;
 }
 
 /** Whose share a call uses: that of its key, else of its address. */
