@@ -7,9 +7,9 @@ export type EngineOptions = Omit<NativeOptions, "modelDir" | "cacheDir">;
 
 /** How a worker runs. */
 export interface WorkerOptions extends EngineOptions {
-  /** Folder of the base model in Hugging Face layout. */
+  /** The base model: a folder in Hugging Face layout, or a GGUF file of the Llama family. */
   readonly model: string;
-  /** Name of the base model, as requests and routers know it. Default: the folder's name. */
+  /** Name of the base model, as requests and routers know it. Default: the name of the folder or file. */
   readonly modelName?: string;
   /** Stable name of the worker: 1 to 128 of A-Z a-z 0-9 . _ : -. Default: "hostname:port". */
   readonly name?: string;

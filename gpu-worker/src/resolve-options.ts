@@ -16,7 +16,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
   return {
     engine: engineOptions(options),
     model: options.model,
-    modelName: options.modelName ?? basename(resolve(options.model)),
+    modelName: options.modelName ?? basename(resolve(options.model)).replace(/\.gguf$/, ""),
     name,
     listen: hostPort("listen", listen, 0),
     advertise: advertise && hostPort("advertise", advertise, 1),

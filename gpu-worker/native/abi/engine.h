@@ -55,7 +55,7 @@ typedef enum pg_activations {
 // How an engine is opened. Zero means the default where one is given.
 typedef struct pg_engine_options {
   uint32_t size;
-  const char* model_dir;          // Hugging Face folder: config.json and *.safetensors
+  const char* model_dir;          // Hugging Face folder (config.json and *.safetensors), or a GGUF file
   const char* cache_dir;          // keeps quantized checkpoints; NULL: none
   pg_scheme scheme;               // default: PG_SCHEME_W4
   pg_activations activations;     // default: PG_ACTIVATIONS_INT8

@@ -80,7 +80,7 @@ uint64_t blocks_for(uint64_t tokens) { return (tokens + kKvBlockTokens - 1) / kK
 EngineOptions check_options(const pg_engine_options& options) {
   EngineOptions checked;
   if (options.model_dir == nullptr || options.model_dir[0] == '\0') {
-    throw Error(PG_INVALID_ARGUMENT, "model_dir", "model_dir is missing: it must be a folder with config.json");
+    throw Error(PG_INVALID_ARGUMENT, "model_dir", "model_dir is missing: it must be a folder with config.json or a GGUF file");
   }
   checked.model_dir = options.model_dir;
   if (options.cache_dir != nullptr) checked.cache_dir = options.cache_dir;

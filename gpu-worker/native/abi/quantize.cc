@@ -12,6 +12,7 @@
 #include "model/backend.h"
 #include "model/checkpoint.h"
 #include "model/error.h"
+#include "model/gguf_model.h"
 #include "model/loader.h"
 #include "model/source.h"
 #include "model/stored.h"
@@ -53,11 +54,15 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
   QuantizeOptions options = check_quantization(given.scheme, given.group, given.head_bits);
   options.grid = grid_of(given.grid, calibrated);
 
+  if (is_gguf_path(dir))
+    throw Error(PG_UNIMPLEMENTED, "model_dir",
+                dir + " is a GGUF file: serve it as it is, or quantize the Hugging Face folder that it was made from");
   const ModelConfig config = read_model_config(dir);
   const Checkpoint checkpoint(dir);
   if (stored_options(checkpoint))
     throw Error(PG_FAILED_PRECONDITION, "model_dir", dir + " is quantized already: quantize its source");
   check_tensors(checkpoint, config);
+  const auto source = checkpoint_source(checkpoint);
   ModelWeights weights;
   std::map<std::string, std::string> notes;
   if (calibrated) {
@@ -70,14 +75,14 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
         given.sequence_tokens != 0 ? given.sequence_tokens : std::min(kDefaultSequence, config.max_position);
     const CalibrationTokens tokens{{given.tokens, given.token_count}, sequence};
     CalibrationGain gain;
-    weights = calibrate_checkpoint(checkpoint, config, options, tokens, *backend, progress, gain);
+    weights = calibrate_checkpoint(*source, config, options, tokens, *backend, progress, gain);
     std::copy(gain.rounded.begin(), gain.rounded.end(), report.rounded_output_error);
     std::copy(gain.calibrated.begin(), gain.calibrated.end(), report.output_error);
     notes["calibration_tokens"] = std::to_string(given.token_count);
   } else {
-    weights = quantize_checkpoint(checkpoint, config, options, progress);
+    weights = quantize_source(*source, config, options, progress);
   }
-  const WeightError error = weight_error(checkpoint, config, weights, progress);
+  const WeightError error = weight_error(*source, config, weights, progress);
   std::copy(error.plain.begin(), error.plain.end(), report.plain_weight_error);
   std::copy(error.stored.begin(), error.stored.end(), report.weight_error);
   report.layers = config.layers;

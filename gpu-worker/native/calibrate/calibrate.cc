@@ -47,9 +47,9 @@ void check_grids(const WeightMatrix& matrix, const std::string& name) {
 
 class Calibration {
  public:
-  Calibration(const Checkpoint& checkpoint, const ModelConfig& config, const CalibrationTokens& calibration,
+  Calibration(const WeightSource& source, const ModelConfig& config, const CalibrationTokens& calibration,
               Backend& backend, ModelWeights& weights, const LoadProgress& progress, CalibrationGain& gain)
-      : checkpoint_(checkpoint),
+      : source_(source),
         config_(config),
         weights_(weights),
         list_(named_weights(config, weights)),
@@ -99,7 +99,7 @@ class Calibration {
       WeightMatrix& matrix = layer.projections[p];
       const std::string& name = name_of(matrix);
       std::vector<float> values(size_t{matrix.n} * k);
-      read_weights(*checkpoint_.find(name), name, 0, values, true);
+      read_weights(source_.at(name), name, 0, values, true);
       add(output_error(values.data(), matrix, gram), gain_.rounded[p]);
       quantize_with_feedback(values.data(), feedback, matrix);
       check_grids(matrix, name);
@@ -116,7 +116,7 @@ class Calibration {
     return std::find_if(list_.begin(), list_.end(), [&](const NamedWeight& w) { return w.matrix == &matrix; })->name;
   }
 
-  const Checkpoint& checkpoint_;
+  const WeightSource& source_;
   const ModelConfig& config_;
   ModelWeights& weights_;
   const std::vector<NamedWeight> list_;
@@ -128,12 +128,12 @@ class Calibration {
 
 }  // namespace
 
-ModelWeights calibrate_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
+ModelWeights calibrate_checkpoint(const WeightSource& source, const ModelConfig& config,
                                   const QuantizeOptions& options, const CalibrationTokens& calibration,
                                   Backend& backend, const LoadProgress& progress, CalibrationGain& gain) {
   check(config, options, calibration);
-  ModelWeights weights = quantize_checkpoint(checkpoint, config, options, progress);
-  Calibration(checkpoint, config, calibration, backend, weights, progress, gain).run();
+  ModelWeights weights = quantize_source(source, config, options, progress);
+  Calibration(source, config, calibration, backend, weights, progress, gain).run();
   return weights;
 }
 

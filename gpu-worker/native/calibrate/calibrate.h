@@ -11,7 +11,7 @@
 
 #include "calibrate/compensate.h"
 #include "model/backend.h"
-#include "model/checkpoint.h"
+#include "model/weight_source.h"
 #include "model/loader.h"
 
 namespace polygraft {
@@ -30,7 +30,7 @@ struct CalibrationGain {
 // Linear layers become `options.scheme` (kW4 or kNf4) by compensate.h; embedding and head are rounded as without
 // calibration. `backend` must compute activations in f32. Phases "quantize" and "calibrate" (in linear groups, not
 // bytes). Throws Error(PG_INVALID_ARGUMENT, "tokens" or "scheme").
-ModelWeights calibrate_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
+ModelWeights calibrate_checkpoint(const WeightSource& source, const ModelConfig& config,
                                   const QuantizeOptions& options, const CalibrationTokens& calibration,
                                   Backend& backend, const LoadProgress& progress, CalibrationGain& gain);
 

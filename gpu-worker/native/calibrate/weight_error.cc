@@ -19,7 +19,7 @@ struct Sums {
 };
 
 // Rows [first, last) of a matrix.
-Sums compare_rows(const CheckpointTensor& source, const std::string& name, const WeightMatrix& matrix, uint64_t first,
+Sums compare_rows(const SourceTensor& source, const std::string& name, const WeightMatrix& matrix, uint64_t first,
                   uint64_t last) {
   const uint32_t k = matrix.k, rows = static_cast<uint32_t>(last - first);
   std::vector<float> values(size_t{rows} * k);
@@ -39,7 +39,7 @@ Sums compare_rows(const CheckpointTensor& source, const std::string& name, const
   return sums;
 }
 
-Sums compare(const CheckpointTensor& source, const std::string& name, const WeightMatrix& matrix) {
+Sums compare(const SourceTensor& source, const std::string& name, const WeightMatrix& matrix) {
   const uint64_t grain = std::max<uint64_t>(1, kPieceFloats / matrix.k);
   std::vector<Sums> parts((matrix.n + grain - 1) / grain);
   parallel_for(matrix.n, grain, [&](uint64_t first, uint64_t last) {
@@ -56,7 +56,7 @@ Sums compare(const CheckpointTensor& source, const std::string& name, const Weig
 
 }  // namespace
 
-WeightError weight_error(const Checkpoint& checkpoint, const ModelConfig& config, ModelWeights& weights,
+WeightError weight_error(const WeightSource& source, const ModelConfig& config, ModelWeights& weights,
                          const LoadProgress& progress) {
   WeightError error;
   Progress meter(progress, "compare", config.layers);
@@ -67,7 +67,7 @@ WeightError weight_error(const Checkpoint& checkpoint, const ModelConfig& config
       if (matrix.scheme == Scheme::kF32) continue;
       const auto named =
           std::find_if(list.begin(), list.end(), [&](const NamedWeight& weight) { return weight.matrix == &matrix; });
-      const Sums sums = compare(*checkpoint.find(named->name), named->name, matrix);
+      const Sums sums = compare(source.at(named->name), named->name, matrix);
       if (sums.weights == 0) continue;
       error.plain[p] += sums.plain / sums.weights / config.layers;
       error.stored[p] += sums.stored / sums.weights / config.layers;

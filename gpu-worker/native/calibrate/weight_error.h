@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "model/checkpoint.h"
+#include "model/weight_source.h"
 #include "model/loader.h"
 
 namespace polygraft {
@@ -15,7 +15,7 @@ struct WeightError {
 };
 
 // Reads the source again. Phase "compare". The sums have one order, whatever the number of threads.
-WeightError weight_error(const Checkpoint& checkpoint, const ModelConfig& config, ModelWeights& weights,
+WeightError weight_error(const WeightSource& source, const ModelConfig& config, ModelWeights& weights,
                          const LoadProgress& progress);
 
 }  // namespace polygraft

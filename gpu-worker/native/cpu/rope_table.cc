@@ -25,6 +25,7 @@ RopeTable::RopeTable(const ModelConfig& config) : frequencies_(config.head_dim /
     switch (config.rope_scaling.kind) {
       case RopeScaling::Kind::kNone: frequencies_[i] = frequency; break;
       case RopeScaling::Kind::kLinear: frequencies_[i] = frequency / config.rope_scaling.factor; break;
+      case RopeScaling::Kind::kFactors: frequencies_[i] = frequency / config.rope_scaling.factors[i]; break;
       case RopeScaling::Kind::kLlama3: frequencies_[i] = scale_llama3(frequency, config.rope_scaling); break;
     }
   }

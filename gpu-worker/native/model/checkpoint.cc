@@ -65,6 +65,12 @@ Checkpoint::Checkpoint(const std::string& dir) {
   }
 }
 
+std::vector<const InputFile*> Checkpoint::input_files() const {
+  std::vector<const InputFile*> all;
+  for (const SafetensorsFile& file : files_) all.push_back(&file.file());
+  return all;
+}
+
 const CheckpointTensor* Checkpoint::find(std::string_view name) const {
   const auto at = tensors_.find(name);
   return at == tensors_.end() ? nullptr : &at->second;

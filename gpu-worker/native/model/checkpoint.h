@@ -26,6 +26,7 @@ class Checkpoint {
   const CheckpointTensor* find(std::string_view name) const;  // nullptr if there is none
   const std::map<std::string, CheckpointTensor, std::less<>>& tensors() const { return tensors_; }
   const std::vector<SafetensorsFile>& files() const { return files_; }  // by name
+  std::vector<const InputFile*> input_files() const;
 
  private:
   std::vector<SafetensorsFile> files_;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "model/error.h"
+#include "model/gguf_model.h"
 #include "model/input_file.h"
 #include "model/json_object.h"
 
@@ -202,9 +203,10 @@ ModelConfig parse_model_config(const std::string& text, const std::string& gener
   return config;
 }
 
-ModelConfig read_model_config(const std::string& dir) {
-  const std::string generation = dir + "/generation_config.json";
-  return parse_model_config(read_text_file(dir + "/config.json", kMaxConfigBytes),
+ModelConfig read_model_config(const std::string& path) {
+  if (is_gguf_path(path)) return gguf_model_config(GgufFile(path));
+  const std::string generation = path + "/generation_config.json";
+  return parse_model_config(read_text_file(path + "/config.json", kMaxConfigBytes),
                             file_exists(generation) ? read_text_file(generation, kMaxConfigBytes) : "");
 }
 

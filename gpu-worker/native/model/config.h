@@ -8,13 +8,15 @@
 
 namespace polygraft {
 
-// RoPE frequency scaling. "llama3" follows Llama 3.1, "linear" position interpolation.
+// RoPE frequency scaling. "llama3" follows Llama 3.1, "linear" position interpolation; GGUF files give a divisor for each
+// pair of dimensions.
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLlama3 } kind = Kind::kNone;
+  enum class Kind { kNone, kLinear, kLlama3, kFactors } kind = Kind::kNone;
   float factor = 1.0f;
   float low_freq_factor = 1.0f;
   float high_freq_factor = 4.0f;
   uint32_t original_max_position = 8192;
+  std::vector<float> factors;  // kFactors: [head_dim / 2]
 };
 
 struct ModelConfig {
@@ -57,8 +59,9 @@ Shape2 projection_shape(const ModelConfig& config, Projection projection);
 
 inline constexpr uint64_t kMaxConfigBytes = 4u << 20;  // of a config file
 
-// Reads DIR/config.json and, if there, DIR/generation_config.json. Throws Error naming the key at fault.
-ModelConfig read_model_config(const std::string& dir);
+// Reads DIR/config.json and, if there, DIR/generation_config.json; or the metadata of a GGUF file. Throws Error naming
+// the key at fault.
+ModelConfig read_model_config(const std::string& path);
 
 // The same from the files' text; `generation_text` may be empty.
 ModelConfig parse_model_config(const std::string& text, const std::string& generation_text);

@@ -5,6 +5,7 @@
 
 #include "model/cache.h"
 #include "model/checkpoint.h"
+#include "model/gguf_model.h"
 #include "model/input_file.h"
 #include "model/parallel_for.h"
 #include "model/progress.h"
@@ -13,6 +14,7 @@
 #include "model/source.h"
 #include "model/stored.h"
 #include "model/weight_list.h"
+#include "model/weight_source.h"
 
 namespace polygraft {
 namespace {
@@ -34,10 +36,10 @@ void check_options(const QuantizeOptions& options) {
 }
 
 // Covers every byte of config.json and of the weight files, and all that shapes the weights. File names do not count.
-std::string model_digest(const Checkpoint& checkpoint, const std::string& config_text, const QuantizeOptions& options,
-                         const LoadProgress& progress) {
+std::string model_digest(const std::vector<const InputFile*>& files, const std::string& config_text,
+                         const QuantizeOptions& options, const LoadProgress& progress) {
   uint64_t total = 0;
-  for (const SafetensorsFile& file : checkpoint.files()) total += file.file().size();
+  for (const InputFile* file : files) total += file->size();
   Progress meter(progress, "read", total);
   Sha256 hash;
   hash.update(kWeightsVersion);
@@ -47,9 +49,9 @@ std::string model_digest(const Checkpoint& checkpoint, const std::string& config
   if (options.grid != Grid::kSearched) hash.update_count(static_cast<uint64_t>(options.grid));
   hash.update_count(config_text.size());
   hash.update(config_text);
-  for (const SafetensorsFile& file : checkpoint.files())
+  for (const InputFile* file : files)
     hash.update(sha256_tree(
-        file.file().size(), [&](uint64_t offset, std::span<uint8_t> out) { file.file().read(offset, out); },
+        file->size(), [&](uint64_t offset, std::span<uint8_t> out) { file->read(offset, out); },
         [&](uint64_t bytes) { meter.add(bytes); }));
   meter.finish();
   return "sha256:" + hex(hash.finish());
@@ -58,17 +60,17 @@ std::string model_digest(const Checkpoint& checkpoint, const std::string& config
 // Consecutive rows of a matrix, or a whole vector: what one thread reads and quantizes at a time.
 struct Piece {
   const NamedWeight* weight = nullptr;
-  const CheckpointTensor* tensor = nullptr;
+  const SourceTensor* tensor = nullptr;
   uint32_t first = 0, count = 0;
 
   uint64_t columns() const { return weight->shape.size() == 2 ? weight->shape[1] : 1; }
-  uint64_t source_bytes() const { return count * columns() * dtype_bytes(tensor->info->dtype); }
+  uint64_t source_bytes() const { return tensor->bytes() / weight->shape[0] * count; }
 };
 
-std::vector<Piece> cut(const Checkpoint& checkpoint, const std::vector<NamedWeight>& list) {
+std::vector<Piece> cut(const WeightSource& source, const std::vector<NamedWeight>& list) {
   std::vector<Piece> pieces;
   for (const NamedWeight& weight : list) {
-    Piece piece{&weight, checkpoint.find(weight.name), 0, 0};
+    Piece piece{&weight, &source.at(weight.name), 0, 0};
     const auto rows = static_cast<uint32_t>(weight.shape[0]);
     const auto most = static_cast<uint32_t>(std::max<uint64_t>(1, kPieceFloats / piece.columns()));
     for (uint32_t first = 0; first < rows; first += piece.count) {
@@ -86,19 +88,44 @@ void load_piece(const Piece& piece, Grid grid) {
     read_weights(*piece.tensor, weight.name, 0, *weight.vector, false);
     return;
   }
+  WeightMatrix& matrix = *weight.matrix;
+  if (piece.tensor->grid() == OwnGrid{matrix.scheme, matrix.group}) {
+    piece.tensor->read_grid(piece.first, piece.count, matrix);
+    return;
+  }
   std::vector<float> rows(piece.count * piece.columns());
-  const bool quantized = weight.matrix->scheme != Scheme::kF32;
+  const bool quantized = matrix.scheme != Scheme::kF32;
   read_weights(*piece.tensor, weight.name, piece.first * piece.columns(), rows, quantized);
-  quantize_rows(rows.data(), piece.first, piece.count, *weight.matrix, grid);
+  quantize_rows(rows.data(), piece.first, piece.count, matrix, grid);
+}
+
+// The options that a 4-bit source keeps: its linear layers' own.
+QuantizeOptions kept_options(const WeightSource& source, QuantizeOptions options) {
+  const std::optional<OwnGrid> own = source.grid();
+  if (!own || options.scheme == Scheme::kF32) return options;
+  options.scheme = own->scheme;
+  options.group = own->group;
+  return options;
+}
+
+// Room for the weights. Embedding and head stay on their own grid, whichever it is, unless full precision is wanted.
+ModelWeights allocate_for(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options) {
+  std::map<std::string, OwnGrid> heads;
+  if (options.head_bits != 32)
+    for (const std::string name : {"model.embed_tokens.weight", "lm_head.weight"}) {
+      if (config.tied_head && name == "lm_head.weight") continue;
+      if (const std::optional<OwnGrid> own = source.at(name).grid()) heads.emplace(name, *own);
+    }
+  return allocate_weights(config, options, heads);
 }
 
 }  // namespace
 
-ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
-                                 const QuantizeOptions& options, const LoadProgress& progress) {
-  ModelWeights weights = allocate_weights(config, options);
+ModelWeights quantize_source(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options,
+                             const LoadProgress& progress) {
+  ModelWeights weights = allocate_for(source, config, options);
   const std::vector<NamedWeight> list = named_weights(config, weights);
-  const std::vector<Piece> pieces = cut(checkpoint, list);
+  const std::vector<Piece> pieces = cut(source, list);
   uint64_t total = 0;
   for (const Piece& piece : pieces) total += piece.source_bytes();
   Progress meter(progress, "quantize", total);
@@ -111,29 +138,43 @@ ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig
   return weights;
 }
 
-LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
-                       const LoadProgress& progress) {
-  check_options(options);
+namespace {
+
+// A folder that `polygraft quantize` wrote; none if this is not one.
+std::optional<LoadedModel> load_stored(const std::string& dir, const QuantizeOptions& options,
+                                       const LoadProgress& progress) {
+  if (is_gguf_path(dir)) return std::nullopt;
   LoadedModel model;
   model.config = read_model_config(dir);
   const Checkpoint checkpoint(dir);
+  const auto own = stored_options(checkpoint);
+  if (!own) return std::nullopt;
+  model.options = options.scheme == Scheme::kF32 ? options : *own;
   const std::string config_text = read_text_file(dir + "/config.json", kMaxConfigBytes);
-  if (const auto own = stored_options(checkpoint)) {
-    model.options = options.scheme == Scheme::kF32 ? options : *own;
-    model.digest = model_digest(checkpoint, config_text, model.options, progress);
-    model.weights = read_stored(checkpoint, model.config, *own, progress);
-    if (options.scheme == Scheme::kF32) expand_to_f32(model.config, model.weights);
-    return model;
-  }
-  check_tensors(checkpoint, model.config);
-  model.options = options;
-  model.digest = model_digest(checkpoint, config_text, options, progress);
+  model.digest = model_digest(checkpoint.input_files(), config_text, model.options, progress);
+  model.weights = read_stored(checkpoint, model.config, *own, progress);
+  if (options.scheme == Scheme::kF32) expand_to_f32(model.config, model.weights);
+  return model;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& path, const QuantizeOptions& options, const std::string& cache_dir,
+                       const LoadProgress& progress) {
+  check_options(options);
+  if (auto stored = load_stored(path, options, progress)) return std::move(*stored);
+  const ModelFiles files = open_model_files(path);
+  const WeightSource& source = *files.weights;
+  LoadedModel model;
+  model.config = files.config;
+  model.options = kept_options(source, options);
+  model.digest = model_digest(source.files(), files.config_text, model.options, progress);
   if (!cache_dir.empty()) {
-    model.weights = allocate_weights(model.config, options);
+    model.weights = allocate_for(source, model.config, model.options);
     if (read_cache(cache_dir, model.digest, model.config, model.weights, progress)) return model;
     model.weights = {};
   }
-  model.weights = quantize_checkpoint(checkpoint, model.config, options, progress);
+  model.weights = quantize_source(source, model.config, model.options, progress);
   if (!cache_dir.empty()) write_cache(cache_dir, model.digest, model.config, model.weights);
   return model;
 }

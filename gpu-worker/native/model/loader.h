@@ -34,17 +34,18 @@ struct LoadedModel {
   QuantizeOptions options;  // as asked for, or a stored checkpoint's own
 };
 
-// Reads DIR (single or sharded safetensors; bf16, fp16 or fp32), quantizes, and keeps the result in `cache_dir` if that is
+// Reads a folder (single or sharded safetensors; bf16, fp16 or fp32) or a GGUF file, quantizes, and keeps the result in `cache_dir` if that is
 // not empty. A later call with the same source and options reads the cache. A thread holds 1 MiB in full precision at a
 // time, so memory is that of the quantized model. A checkpoint that is stored quantized (model/stored.h) keeps its own
-// options, but for kF32, which expands it.
-LoadedModel load_model(const std::string& dir, const QuantizeOptions& options, const std::string& cache_dir,
+// options, but for kF32, which expands it; so does one of another program's 4-bit formats, whose embedding and head
+// keep their grid as well unless they are asked for in 32 bits.
+LoadedModel load_model(const std::string& path, const QuantizeOptions& options, const std::string& cache_dir,
                        const LoadProgress& progress);
 
-class Checkpoint;
-// The quantizing part of it, for a checkpoint that has been checked. Phase "quantize".
-ModelWeights quantize_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config,
-                                 const QuantizeOptions& options, const LoadProgress& progress);
+class WeightSource;
+// The quantizing part of it. Matrices that the source has on the grid asked for are taken as they are. Phase "quantize".
+ModelWeights quantize_source(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options,
+                             const LoadProgress& progress);
 
 // Reads a PEFT LoRA folder and checks it against the model. Refuses what the engine cannot serve, naming the key.
 AdapterWeights load_adapter(const std::string& dir, const ModelConfig& config);

@@ -59,7 +59,7 @@ void check_tensors(const Checkpoint& checkpoint, const ModelConfig& config) {
           "the checkpoint has tensor " + name.substr(0, 128) + ", which a model of its config.json does not use");
 }
 
-void read_weights(const CheckpointTensor& tensor, const std::string& name, uint64_t first, std::span<float> out,
+void read_weights(const SourceTensor& tensor, const std::string& name, uint64_t first, std::span<float> out,
                   bool quantized) {
   tensor.read_floats(first, out);
   check_values(out, name, quantized);

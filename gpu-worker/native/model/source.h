@@ -1,4 +1,4 @@
-// A Hugging Face checkpoint that fits its config.json: every weight can be read in full precision.
+// What a weight source must hold: tensors that fit the config, and numbers that can be served.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 
 #include "model/checkpoint.h"
 #include "model/config.h"
+#include "model/weight_source.h"
 
 namespace polygraft {
 
@@ -15,7 +16,7 @@ void check_tensors(const Checkpoint& checkpoint, const ModelConfig& config);
 
 // Elements [first, first + out.size()) of a tensor. Throws Error(PG_DATA_LOSS) for NaN and infinity, and if the values
 // are to be quantized, Error(PG_FAILED_PRECONDITION) for what fp16 scales cannot hold.
-void read_weights(const CheckpointTensor& tensor, const std::string& name, uint64_t first, std::span<float> out,
+void read_weights(const SourceTensor& tensor, const std::string& name, uint64_t first, std::span<float> out,
                   bool quantized);
 
 }  // namespace polygraft

@@ -85,7 +85,8 @@ std::vector<NamedWeight> named_weights(const ModelConfig& config, ModelWeights& 
   return all;
 }
 
-ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& options) {
+ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& options,
+                              const std::map<std::string, OwnGrid>& own) {
   ModelWeights weights;
   for (const NamedWeight& weight : named_weights(config, weights)) {
     if (weight.vector != nullptr) {
@@ -93,7 +94,9 @@ ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& 
       continue;
     }
     const auto n = static_cast<uint32_t>(weight.shape[0]), k = static_cast<uint32_t>(weight.shape[1]);
-    *weight.matrix = allocate(weight, weights, n, k, options);
+    const auto kept = own.find(weight.name);
+    *weight.matrix = kept != own.end() ? allocate_matrix(n, k, kept->second.scheme, kept->second.group)
+                                       : allocate(weight, weights, n, k, options);
   }
   return weights;
 }

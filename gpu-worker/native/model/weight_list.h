@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "model/config.h"
 #include "model/loader.h"
 #include "model/safetensors.h"
+#include "model/weight_source.h"
 #include "model/weights.h"
 
 namespace polygraft {
@@ -23,8 +25,9 @@ struct NamedWeight {
 // All that a model of this config has, and where in `weights` it belongs, allocated or not.
 std::vector<NamedWeight> named_weights(const ModelConfig& config, ModelWeights& weights);
 
-// All of them allocated for these options, and zero.
-ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& options);
+// All of them allocated for these options, and zero. `own`: matrices that are held otherwise, by name.
+ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& options,
+                              const std::map<std::string, OwnGrid>& own = {});
 
 // One array of bytes as the cache stores it: a vector, or codes, scales, minimums or values of a matrix.
 struct NamedBytes {

@@ -9,7 +9,7 @@ export const ABI_VERSION = 1;
 
 /** How an engine is opened. What is absent has the default that abi/engine.h names. */
 export interface NativeOptions {
-  /** Hugging Face folder: config.json and *.safetensors. */
+  /** Hugging Face folder (config.json and *.safetensors), or a GGUF file. */
   readonly modelDir: string;
   /** Keeps quantized checkpoints. Absent: none. */
   readonly cacheDir?: string;

@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { readGgufTokenizer } from "./gguf/tokenizer.js";
 
 /** A JSON object of a tokenizer's files. */
 export type Json = { readonly [key: string]: unknown };
@@ -16,6 +17,13 @@ export interface TokenizerFiles {
 
 /** Larger than any vocabulary in use; a file beyond it is not read. */
 const MAX_FILE_BYTES = 256 * 1024 * 1024;
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+}
 
 async function readText(path: string): Promise<string | undefined> {
   try {
@@ -50,8 +58,9 @@ function defaultTemplate(value: unknown): string | undefined {
   return typeof found?.template === "string" ? found.template : undefined;
 }
 
-/** Reads the tokenizer's files of a model folder. */
+/** Reads the tokenizer's files of a model folder, or what stands for them in a GGUF file. */
 export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
+  if (await isFile(directory)) return readGgufTokenizer(directory);
   const [tokenizer, config, jinja, templates] = await Promise.all([
     readJson(join(directory, "tokenizer.json")),
     readJson(join(directory, "tokenizer_config.json")),

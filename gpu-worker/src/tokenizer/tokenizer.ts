@@ -29,7 +29,7 @@ export class Tokenizer {
     this.chatTemplate = chatTemplate === undefined ? undefined : new ChatTemplate(chatTemplate, specialTokens(config));
   }
 
-  /** Reads tokenizer.json and what belongs to it from a model folder. */
+  /** Reads tokenizer.json and what belongs to it from a model folder, or a GGUF file's tokenizer. */
   static async load(directory: string): Promise<Tokenizer> {
     return new Tokenizer(await readTokenizerFiles(directory));
   }

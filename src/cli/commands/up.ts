@@ -18,7 +18,7 @@ export function upCommand(): Command {
   return new Command("up")
     .summary("start a router and workers on this machine")
     .description("Starts one router and N workers on this machine. Ctrl-C stops all. A process that ends by itself is started again.")
-    .requiredOption("-m, --model <dir>", "folder of the base model (Hugging Face layout)")
+    .requiredOption("-m, --model <dir>", "base model: a Hugging Face folder, or a GGUF file")
     .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter, named after the folder")
     .option("-w, --workers <n>", "worker processes", integer(1, 64), 1)
     .option("-l, --listen <host:port>", "where the router listens", hostPort, "127.0.0.1:50051")

@@ -14,7 +14,7 @@ export function workerCommand(): Command {
       "Runs a worker until Ctrl-C or SIGTERM: it loads the model, joins its routers and serves. It prints\n" +
         "`listening on HOST:PORT` when it does, and its log on standard error, one JSON object a line.",
     )
-    .requiredOption("-m, --model <dir>", "folder of the base model (Hugging Face layout)")
+    .requiredOption("-m, --model <dir>", "base model: a Hugging Face folder, or a GGUF file")
     .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter; may be given several times", repeated((dir) => dir))
     .option("-j, --join <host:port>", "router to join; may be given several times", repeated(hostPort))
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:0")

@@ -31,7 +31,7 @@ Result calibrate(const std::string& name, const QuantizeOptions& options, const 
                  Backend& backend, uint32_t sequence = 48, const LoadProgress& progress = {}) {
   Result result;
   const ModelConfig config = read_model_config(golden_dir(name));
-  result.weights = calibrate_checkpoint(Checkpoint(golden_dir(name)), config, options, {tokens, sequence}, backend,
+  result.weights = calibrate_checkpoint(*open_model_files(golden_dir(name)).weights, config, options, {tokens, sequence}, backend,
                                         progress, result.gain);
   return result;
 }
@@ -104,8 +104,8 @@ TEST(the_weight_error_is_that_of_the_weights) {
   LoadedModel plain = load_model(dir, {Scheme::kW4, 64, 8, Grid::kPlain}, "", {});
   LoadedModel searched = load_model(dir, {Scheme::kW4, 64, 8}, "", {});
   LoadedModel source = load_model(dir, {Scheme::kF32, 32, 32}, "", {});
-  const WeightError of_plain = weight_error(Checkpoint(dir), plain.config, plain.weights, {});
-  const WeightError of_searched = weight_error(Checkpoint(dir), plain.config, searched.weights, {});
+  const WeightError of_plain = weight_error(*open_model_files(dir).weights, plain.config, plain.weights, {});
+  const WeightError of_searched = weight_error(*open_model_files(dir).weights, plain.config, searched.weights, {});
   for (size_t p = 0; p < 7; ++p) {
     CHECK_EQ(of_plain.plain[p], of_plain.stored[p]);
     CHECK_EQ(of_searched.plain[p], of_plain.plain[p]);
@@ -125,6 +125,6 @@ TEST(the_weight_error_is_that_of_the_weights) {
     }
     CHECK_NEAR(of_searched.stored[p], expected, 1e-12);
   }
-  const WeightError none = weight_error(Checkpoint(dir), source.config, source.weights, {});
+  const WeightError none = weight_error(*open_model_files(dir).weights, source.config, source.weights, {});
   for (size_t p = 0; p < 7; ++p) CHECK_EQ(none.stored[p], 0.0);
 }

@@ -82,6 +82,7 @@ std::vector<double> rope_frequencies(const ModelConfig& config) {
   for (size_t i = 0; i < out.size(); ++i) {
     double f = std::pow(static_cast<double>(config.rope_theta), -2.0 * static_cast<double>(i) / config.head_dim);
     if (scaling.kind == RopeScaling::Kind::kLinear) f /= scaling.factor;
+    if (scaling.kind == RopeScaling::Kind::kFactors) f /= scaling.factors[i];
     if (scaling.kind == RopeScaling::Kind::kLlama3) {
       // Long wavelengths are interpolated, short ones kept, those between blended (Llama 3.1).
       const double turns = scaling.original_max_position * f / (2 * std::numbers::pi);

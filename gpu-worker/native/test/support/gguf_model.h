@@ -1,0 +1,14 @@
+// Golden models as GGUF files, laid out as llama.cpp's converter does.
+#pragma once
+
+#include <string>
+
+namespace polygraft::files {
+
+// How the matrices of the layers are stored; all else is F32.
+enum class GgufMatrices { kF32, kQ4_0, kQ4_1 };
+
+// The bytes of a GGUF file with the weights of a Hugging Face folder: a single model.safetensors or shards.
+std::string gguf_of_folder(const std::string& dir, GgufMatrices matrices);
+
+}  // namespace polygraft::files
