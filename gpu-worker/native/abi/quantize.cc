@@ -59,7 +59,7 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
                 dir + " is a GGUF file: serve it as it is, or quantize the Hugging Face folder that it was made from");
   const ModelConfig config = read_model_config(dir);
   const Checkpoint checkpoint(dir);
-  if (stored_options(checkpoint))
+  if (stored_options(checkpoint) || config.quantization.method != FileQuantization::Method::kNone)
     throw Error(PG_FAILED_PRECONDITION, "model_dir", dir + " is quantized already: quantize its source");
   check_tensors(checkpoint, config);
   const auto source = checkpoint_source(checkpoint);

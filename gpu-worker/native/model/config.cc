@@ -144,10 +144,6 @@ ModelConfig parse_model_config(const std::string& text, const std::string& gener
   const Json root = parse_json(text, "config.json");
   const JsonObject json(root, "config.json");
   const Family& family = read_family(json);
-  for (const char* key : {"quantization_config", "compression_config"})
-    if (json.has(key))
-      json.refuse(PG_UNIMPLEMENTED, key,
-                  "marks a checkpoint that is quantized already; give the bf16, fp16 or fp32 one");
   for (const char* key : {"hidden_act", "hidden_activation"})
     if (const auto act = json.string(key); act && *act != "silu" && *act != "swish")
       json.refuse(PG_UNIMPLEMENTED, key, "is " + quote_json(act->substr(0, 32)) + "; this engine serves \"silu\"");
@@ -157,6 +153,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& gener
     return static_cast<uint32_t>(json.integer(key, low, high, fallback));
   };
   config.architecture = family.name;
+  config.quantization = read_file_quantization(json);
   config.vocab_size = u32("vocab_size", 1, 1'000'000);
   config.hidden_size = u32("hidden_size", 1, 65'536);
   config.ffn_size = u32("intermediate_size", 1, 262'144);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "model/file_quantization.h"
+
 namespace polygraft {
 
 // RoPE frequency scaling. "llama3" follows Llama 3.1, "linear" position interpolation; GGUF files give a divisor for each
@@ -37,6 +39,7 @@ struct ModelConfig {
   bool qkv_bias = false;  // Qwen2
   bool o_bias = false;    // Llama with attention_bias
   bool mlp_bias = false;
+  FileQuantization quantization;  // how a Hugging Face checkpoint holds its layers
   bool qk_norm = false;   // Qwen3: RMSNorm over head_dim on q and k before RoPE
   std::vector<uint32_t> eos_token_ids;
   int32_t bos_token_id = -1;

@@ -3,6 +3,7 @@
 #include "model/checkpoint.h"
 #include "model/error.h"
 #include "model/gguf_model.h"
+#include "model/quantized_source.h"
 #include "model/source.h"
 
 namespace polygraft {
@@ -66,6 +67,10 @@ void SourceTensor::read_grid(uint32_t, uint32_t, WeightMatrix&) const {
   throw Error(PG_INTERNAL, "", "a tensor without a grid of its own was asked for it");
 }
 
+std::unique_ptr<SourceTensor> float_tensor(const CheckpointTensor& tensor) {
+  return std::make_unique<FloatTensor>(tensor);
+}
+
 std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint) {
   return std::make_unique<CheckpointSource>(checkpoint);
 }
@@ -76,8 +81,9 @@ ModelFiles open_model_files(const std::string& path) {
   model.config = read_model_config(path);
   model.config_text = read_text_file(path + "/config.json", kMaxConfigBytes);
   auto checkpoint = std::make_unique<Checkpoint>(path);
-  check_tensors(*checkpoint, model.config);
-  auto source = checkpoint_source(*checkpoint);
+  const bool packed = model.config.quantization.method != FileQuantization::Method::kNone;
+  if (!packed) check_tensors(*checkpoint, model.config);
+  auto source = packed ? quantized_source(*checkpoint, model.config) : checkpoint_source(*checkpoint);
   model.weights = owning(std::move(checkpoint), std::move(source));
   return model;
 }

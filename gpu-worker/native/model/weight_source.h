@@ -56,6 +56,10 @@ struct ModelFiles {
 // Opens it and checks that weights and config fit. Throws Error naming key, tensor or file at fault.
 ModelFiles open_model_files(const std::string& path);
 
+// A tensor of floats.
+struct CheckpointTensor;
+std::unique_ptr<SourceTensor> float_tensor(const CheckpointTensor& tensor);
+
 // A folder's checkpoint that has passed check_tensors. `checkpoint` must outlive it.
 class Checkpoint;
 std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint);

@@ -119,8 +119,9 @@ TEST(what_is_not_served_is_refused_by_key) {
   refused(PG_UNIMPLEMENTED, "architectures", "GPT2LMHeadModel", architecture("GPT2LMHeadModel"));
   refused(PG_UNIMPLEMENTED, "architectures", "LlamaForCausalLM", architecture("LlamaForSequenceClassification"));
   refused(PG_UNIMPLEMENTED, "model_type", "gemma", with(R"("model_type":"gemma")", with(R"("architectures":null)")));
-  refused(PG_UNIMPLEMENTED, "quantization_config", "quantized already",
-          with(R"("quantization_config":{"quant_method":"gptq"})"));
+  refused(PG_UNIMPLEMENTED, "quantization_config.quant_method", "served are gptq",
+          with(R"("quantization_config":{"quant_method":"hqq"})"));
+  refused(PG_UNIMPLEMENTED, "compression_config", "is not served", with(R"("compression_config":{})"));
   refused(PG_UNIMPLEMENTED, "hidden_act", "gelu", with(R"("hidden_act":"gelu")"));
   refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "yarn",
           with(R"("rope_scaling":{"rope_type":"yarn","factor":4})"));
