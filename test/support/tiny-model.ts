@@ -41,7 +41,8 @@ function matrix(random: Random, rows: number, columns: number, deviation: number
   return { shape: [rows, columns], values: random.normals(rows * columns, deviation) };
 }
 
-function modelTensors(shape: TinyShape, vocabulary: number, random: Random): Map<string, Tensor> {
+/** The weights of `writeTinyModel`, by their Hugging Face names. */
+export function modelTensors(shape: TinyShape, vocabulary: number, random: Random): Map<string, Tensor> {
   const norm = (): Tensor => ({
     shape: [shape.hidden],
     values: random.normals(shape.hidden, 0.1).map((value) => 1 + value),
