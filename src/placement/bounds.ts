@@ -22,7 +22,7 @@ export class Bounds {
     this.#floor = floorTokens;
   }
 
-  /** Whether the worker is below (1 + epsilon) times its fair share of the load, or below the floor. */
+  /** Whether the worker is below (1 + epsilon) times its fair share of the load, or not full and below the floor. */
   loadFits(worker: PlacementWorker, weight: number): boolean {
     return this.#below(worker, weight, 1 + this.#epsilon);
   }
@@ -44,7 +44,7 @@ export class Bounds {
 
   #below(worker: PlacementWorker, weight: number, slack: number): boolean {
     const load = worker.inFlightTokens ?? 0;
-    return load < this.#floor || load < slack * this.#share() * weight;
+    return (load < this.#floor && worker.full !== true) || load < slack * this.#share() * weight;
   }
 
   #share(): number {

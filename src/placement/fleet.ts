@@ -14,6 +14,11 @@ export interface PlacementWorker {
   readonly draining?: boolean;
   /** Tokens of running and waiting requests. Absent: unknown, read as 0. */
   readonly inFlightTokens?: number;
+  /**
+   * Has as many requests as it runs at once: a further one would wait, so the floor of the load bound does not hold for
+   * it. Default: false.
+   */
+  readonly full?: boolean;
   /** Rank units that an unpinned, unreferenced slot could give. Absent: unknown, read as enough. */
   readonly freeRankUnits?: number;
 }

@@ -15,6 +15,7 @@ const worker = fc.record(
     zone: fc.constantFrom("a", "b", "c"),
     draining: fc.boolean(),
     inFlightTokens: fc.nat(20_000),
+    full: fc.boolean(),
     freeRankUnits: fc.nat(64),
   },
   { requiredKeys: ["name"] },
@@ -107,6 +108,15 @@ describe("place", () => {
       reason: "spilled",
     });
     expect(place(fleet, { key: "a", rankUnits: 8 })).toEqual({ worker: first, reason: "no-slot" });
+  });
+
+  test("a full worker is under the load bound even below the floor", () => {
+    const policy = { epsilon: 0.25, floorTokens: 4096 };
+    const [first, second] = preferenceList(fleetOf(3), "a");
+    const busy = (name: string, full: boolean) => ({ name, full, inFlightTokens: name === first ? 900 : 100 });
+    const fleet = (full: boolean) => prepareFleet(fleetOf(3).workers.map(({ name }) => busy(name, full && name === first)));
+    expect(place(fleet(false), { key: "a" }, policy)).toEqual({ worker: first, reason: "preferred" });
+    expect(place(fleet(true), { key: "a" }, policy)).toEqual({ worker: second, reason: "spilled" });
   });
 
   test("without a key the least loaded for its weight wins", () => {

@@ -2,7 +2,10 @@
 export interface PlacementPolicy {
   /** A worker takes a key only below (1 + epsilon) times its fair share of the in-flight tokens. Default: 0.25. */
   readonly epsilon?: number;
-  /** In-flight tokens up to which the load bound does not apply: an idle fleet should not spread one adapter. Default: 4096. */
+  /**
+   * In-flight tokens up to which the load bound does not apply to a worker that is not full: an idle fleet should not
+   * spread one adapter. Default: 4096.
+   */
   readonly floorTokens?: number;
   /**
    * A key keeps its workers until its load has fallen below this part of what would have them added, so that a load

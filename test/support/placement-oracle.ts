@@ -30,8 +30,8 @@ export function placeByTheBook(
   const left = order.filter(({ name }) => !excluded.has(name));
   const total = order.reduce((sum, { inFlightTokens = 0 }) => sum + inFlightTokens, 0);
   const weights = order.reduce((sum, { weight = 1 }) => sum + weight, 0);
-  const below = ({ inFlightTokens = 0, weight = 1 }: PlacementWorker, slack: number) =>
-    inFlightTokens < floorTokens || inFlightTokens < slack * (total / weights) * weight;
+  const below = ({ inFlightTokens = 0, weight = 1, full = false }: PlacementWorker, slack: number) =>
+    (!full && inFlightTokens < floorTokens) || inFlightTokens < slack * (total / weights) * weight;
   const hasSlot = ({ name, freeRankUnits }: PlacementWorker) =>
     freeRankUnits === undefined || freeRankUnits >= rankUnits || resident.has(name);
   const withSlot = left.filter(hasSlot);

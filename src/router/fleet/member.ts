@@ -48,6 +48,13 @@ export class FleetMember implements PlacementWorker {
     return this.tally.inFlightTokens;
   }
 
+  /** Has as many requests as it runs at once, whoever sent them. A worker that does not say how many never counts as full. */
+  get full(): boolean {
+    const { runningRequests = 0, waitingRequests = 0 } = this.tally.sample ?? {};
+    const most = this.hello.capacity?.maxSequences ?? 0;
+    return most > 0 && Math.max(this.tally.requests, runningRequests + waitingRequests) >= most;
+  }
+
   /** About how many of the tokens are those of so many of its requests. 0 if it does not say how many it has. */
   tokensOf(requests: number): number {
     const { runningRequests, waitingRequests } = this.tally.sample ?? {};
