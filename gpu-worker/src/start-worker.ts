@@ -69,7 +69,7 @@ async function serve(
   const member = {
     hello: makeHello({ identity, address: advertise, weight, zone }, engine.info),
     adapters,
-    meter: new LoadMeter(engine, () => adapters.waiting),
+    meter: new LoadMeter(engine, adapters),
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };

@@ -42,6 +42,11 @@ export class DeviceTier {
     this.changed = changed;
   }
 
+  /** Bytes that a load could have by eviction. */
+  get evictableBytes(): number {
+    return this.attachedBytes(isEvictable);
+  }
+
   /** Marks a version as used now. */
   use(version: AdapterVersion): void {
     if (version.slot !== undefined) this.attached.use(version);
@@ -115,7 +120,7 @@ export class DeviceTier {
 
   private evict(): boolean {
     for (const version of this.attached) {
-      if (version.pinned || version.references > 0) continue;
+      if (!isEvictable(version)) continue;
       this.drop(version);
       return true;
     }
@@ -136,4 +141,9 @@ export class DeviceTier {
     const message = `adapter ${folder.id} takes ${bytes} bytes on the device, which has ${adapterBytes} for adapters; raise --adapter-bytes`;
     throw new Failure("ADAPTER_MEMORY_FULL", message, { metadata: { adapter: folder.id } });
   }
+}
+
+/** Pinned versions and those in use stay. */
+function isEvictable({ pinned, references }: AdapterVersion): boolean {
+  return !pinned && references === 0;
 }

@@ -29,6 +29,11 @@ export class Residence {
     this.device = new DeviceTier(options.engine, this.host, this.loads, options.changed);
   }
 
+  /** Bytes on the device of versions that nobody uses or has pinned. */
+  get evictableBytes(): number {
+    return this.device.evictableBytes;
+  }
+
   /** Somebody uses a version from now on: it will not be evicted. */
   retain(version: AdapterVersion): void {
     version.references++;

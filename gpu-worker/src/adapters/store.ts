@@ -72,6 +72,11 @@ export class AdapterStore {
     return this.waitingRequests;
   }
 
+  /** Bytes on the device of adapters that nobody uses or has pinned. */
+  get evictableBytes(): number {
+    return this.residence.evictableBytes;
+  }
+
   /** Looks for adapters that are new, changed or gone. */
   async rescan(): Promise<void> {
     await this.catalog.rescan();

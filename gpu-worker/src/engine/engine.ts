@@ -14,6 +14,8 @@ export interface EngineInfo {
   /** Weight format, such as "w4-g32". */
   readonly weights: string;
   readonly vocabularySize: number;
+  readonly hiddenSize: number;
+  readonly layers: number;
   /** Most tokens of prompt and output together. */
   readonly contextLength: number;
   readonly kvBlocks: number;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { WorkerHello } from "@polygraft/api";
 import type { EngineInfo } from "../engine/engine.js";
 import type { WorkerIdentity } from "../identity.js";
+import { rankUnitBytes } from "./rank-units.js";
 import { VERSION } from "../version.js";
 
 /** What a worker says of itself beyond its engine. */
@@ -34,8 +35,7 @@ export function makeHello({ identity, address, weight, zone }: HelloOptions, inf
       maxStepTokens: info.maxStepTokens,
       maxQueue: info.maxQueue,
       adapterBytes: BigInt(info.adapterBytes),
-      // Adapters differ in the bytes that a unit of rank takes, so bytes are the honest measure.
-      adapterRankUnits: 0,
+      adapterRankUnits: Math.floor(info.adapterBytes / rankUnitBytes(info)),
       kvBlocks: info.kvBlocks,
       kvBlockTokens: info.kvBlockTokens,
     },

@@ -1,6 +1,13 @@
 import { Tier } from "@polygraft/api";
 import type { Adapter } from "@polygraft/api";
 
+/** What an adapter takes on a device. */
+export interface AdapterSize {
+  readonly rank: number;
+  /** 0: no worker has opened it yet. */
+  readonly bytes: number;
+}
+
 /** What the fleet knows of one adapter name: who announced which revision of it. */
 export class CatalogEntry {
   readonly id: string;
@@ -9,6 +16,7 @@ export class CatalogEntry {
   #holders: ReadonlySet<string> | undefined;
   #resident: ReadonlySet<string> | undefined;
   #references: ReadonlyMap<string, number> | undefined;
+  #size: AdapterSize | undefined;
 
   constructor(id: string) {
     this.id = id;
@@ -29,11 +37,9 @@ export class CatalogEntry {
     return (this.#references ??= this.#countReferences());
   }
 
-  /** Largest rank announced. */
-  get rank(): number {
-    let rank = 0;
-    for (const [, adapter] of this.announcements()) rank = Math.max(rank, adapter.rank);
-    return rank;
+  /** The largest announced. */
+  get size(): AdapterSize {
+    return (this.#size ??= this.#largest());
   }
 
   /** Every worker's description of every revision. */
@@ -51,18 +57,31 @@ export class CatalogEntry {
       this.#holders = undefined;
     }
     revisions.set(adapter.identity?.revision ?? "", adapter);
-    this.#resident = undefined;
-    this.#references = undefined;
+    this.#forgetCounts();
   }
 
   withdraw(worker: string, revision: string): void {
     const revisions = this.#announced.get(worker);
     if (revisions === undefined || !revisions.delete(revision)) return;
-    this.#resident = undefined;
-    this.#references = undefined;
+    this.#forgetCounts();
     if (revisions.size > 0) return;
     this.#announced.delete(worker);
     this.#holders = undefined;
+  }
+
+  #forgetCounts(): void {
+    this.#resident = undefined;
+    this.#references = undefined;
+    this.#size = undefined;
+  }
+
+  #largest(): AdapterSize {
+    const size = { rank: 0, bytes: 0 };
+    for (const [, { rank, bytes }] of this.announcements()) {
+      size.rank = Math.max(size.rank, rank);
+      size.bytes = Math.max(size.bytes, Number(bytes));
+    }
+    return size;
   }
 
   #countReferences(): Map<string, number> {

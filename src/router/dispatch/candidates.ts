@@ -1,5 +1,5 @@
 import type { AdapterRef } from "@polygraft/api";
-import { prepareFleet, replicas } from "@polygraft/placement";
+import { replicas } from "@polygraft/placement";
 import type { PlacementFleet, PlacementPolicy } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import type { Catalog } from "../catalog/catalog.js";
@@ -8,13 +8,15 @@ import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { FleetMember } from "../fleet/member.js";
+import { groupByModel, rankUnitsOf } from "./live-fleet.js";
+import type { LiveFleet } from "./live-fleet.js";
 
 /** Workers that could serve a request, ready for placement. */
 export interface CandidateSet {
   readonly fleet: PlacementFleet;
   /** Workers that have the adapter on the device. */
   readonly resident: ReadonlySet<string>;
-  /** Rank of the adapter, as far as is known. */
+  /** Rank units that the adapter takes on a device, as far as is known. */
   readonly rankUnits: number;
   /** Workers that the adapter's load fills: the first so many in its order of preference share its requests. */
   readonly replicas: number;
@@ -23,7 +25,7 @@ export interface CandidateSet {
 /** The holders of an adapter, prepared for one list of members. */
 interface PreparedHolders {
   readonly members: readonly FleetMember[];
-  readonly fleets: ReadonlyMap<string, PlacementFleet>;
+  readonly fleets: ReadonlyMap<string, LiveFleet>;
 }
 
 const nobody: ReadonlySet<string> = new Set();
@@ -40,7 +42,7 @@ export class Candidates {
   readonly #fleet: Fleet;
   readonly #catalog: Catalog;
   /** Keyed by the list of members, which is a new one after each change. */
-  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, PlacementFleet>>();
+  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, LiveFleet>>();
   /** Keyed by the set of holders, likewise. */
   readonly #byHolders = new WeakMap<ReadonlySet<string>, PreparedHolders>();
 
@@ -63,7 +65,8 @@ export class Candidates {
     if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
     const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, members);
     const fleet = announced ?? all;
-    return { fleet, resident: entry.resident, rankUnits: entry.rank, replicas: this.#replicas(fleet, entry) };
+    const rankUnits = rankUnitsOf(entry.size, fleet);
+    return { fleet, resident: entry.resident, rankUnits, replicas: this.#replicas(fleet, entry) };
   }
 
   /** The member of that name, whatever it serves. */
@@ -77,10 +80,10 @@ export class Candidates {
     return replicas(fleet, { tokens, held: entry.resident.size }, this.policy);
   }
 
-  #models(members: readonly FleetMember[]): ReadonlyMap<string, PlacementFleet> {
+  #models(members: readonly FleetMember[]): ReadonlyMap<string, LiveFleet> {
     let models = this.#byModel.get(members);
     if (models === undefined) {
-      models = group(members);
+      models = groupByModel(members);
       this.#byModel.set(members, models);
     }
     return models;
@@ -90,10 +93,10 @@ export class Candidates {
     holders: ReadonlySet<string>,
     model: string,
     members: readonly FleetMember[],
-  ): PlacementFleet | undefined {
+  ): LiveFleet | undefined {
     let kept = this.#byHolders.get(holders);
     if (kept?.members !== members) {
-      kept = { members, fleets: group(members.filter((member) => holders.has(member.name))) };
+      kept = { members, fleets: groupByModel(members.filter((member) => holders.has(member.name))) };
       this.#byHolders.set(holders, kept);
     }
     return kept.fleets.get(model);
@@ -106,31 +109,9 @@ export function noWorker(message: string, metadata?: Readonly<Record<string, str
   return metadata === undefined ? failure : { ...failure, metadata };
 }
 
-function group(members: readonly FleetMember[]): Map<string, PlacementFleet> {
-  const models = new Map<string, FleetMember[]>();
-  for (const member of members) {
-    const model = member.hello.model?.name ?? "";
-    models.set(model, [...(models.get(model) ?? []), member]);
-  }
-  return new Map([...models].map(([model, served]) => [model, liveFleet(served)]));
-}
-
-/** A prepared fleet whose total follows the loads of its members. */
-function liveFleet(members: readonly FleetMember[]): PlacementFleet {
-  const prepared = prepareFleet(members);
-  return {
-    ...prepared,
-    get totalTokens() {
-      let total = 0;
-      for (const member of members) if (!member.draining) total += member.inFlightTokens;
-      return total;
-    },
-  };
-}
-
 /** The model that a request without a model name means. */
 function onlyModel(
-  models: ReadonlyMap<string, PlacementFleet>,
+  models: ReadonlyMap<string, LiveFleet>,
   members: readonly FleetMember[],
   holders: ReadonlySet<string>,
 ): string | Failure {

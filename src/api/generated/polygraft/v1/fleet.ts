@@ -107,7 +107,11 @@ export interface Capacity {
   maxQueue: number;
   /** Bytes for adapters on the device. */
   adapterBytes: bigint;
-  /** Adapters that fit on the device, in units of rank. 0: unknown. */
+  /**
+   * Adapters that fit on the device, in units of rank. One unit is `adapter_bytes` divided by this, about the bytes of one
+   * rank of an adapter of all projections. An adapter of known bytes takes these in units, any other as many units as its
+   * rank. 0: unknown.
+   */
   adapterRankUnits: number;
   /** KV blocks on the device. */
   kvBlocks: number;
