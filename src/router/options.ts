@@ -32,6 +32,11 @@ export interface RouterOptions {
   readonly suspectAfterMillis?: number;
   /** Silence after which a worker is gone, in milliseconds. Default: fifteen heartbeats. */
   readonly goneAfterMillis?: number;
+  /**
+   * Time with requests in flight and no step after which a worker is suspected although it is heard of, in milliseconds.
+   * Must be above its longest step. Default: ten heartbeats.
+   */
+  readonly wedgedAfterMillis?: number;
   /** Bounds of placement that differ from `defaultPolicy`. */
   readonly placement?: PlacementPolicy;
   /** Limits of the relay that differ from `defaultRelayOptions`. */
@@ -67,6 +72,7 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     heartbeatMillis,
     suspectAfterMillis: options.suspectAfterMillis ?? 3 * heartbeatMillis,
     goneAfterMillis: options.goneAfterMillis ?? 15 * heartbeatMillis,
+    wedgedAfterMillis: options.wedgedAfterMillis ?? 10 * heartbeatMillis,
     placement: options.placement ?? {},
     relay: { ...defaultRelayOptions, ...options.relay },
     log: options.log ?? jsonLog((line) => process.stderr.write(line)),
@@ -80,6 +86,7 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
   positive("suspectAfterMillis", resolved.suspectAfterMillis);
   positive("goneAfterMillis", resolved.goneAfterMillis);
   if (!(resolved.maxQueue >= 0)) throw new RangeError(`maxQueue must not be below 0, is ${resolved.maxQueue}`);
+  positive("wedgedAfterMillis", resolved.wedgedAfterMillis);
   if (!(resolved.drainSeconds >= 0)) throw new RangeError(`drainSeconds must not be below 0, is ${resolved.drainSeconds}`);
   return resolved;
 }

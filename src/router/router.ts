@@ -78,10 +78,11 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   fleet.listen(health);
   fleet.listen(new HandOver(candidates));
   fleet.listen({
-    changed({ name, state, hello, tally }) {
-      // Silent with requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.
+    changed({ name, state, hello, tally, wedged }) {
+      // With requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.
       if (state !== WorkerState.SUSPECTED || tally.requests === 0) return;
-      log.warn("worker is silent; its streams move on", { worker: name, streams: tally.requests });
+      const what = wedged ? "worker takes no steps" : "worker is silent";
+      log.warn(`${what}; its streams move on`, { worker: name, streams: tally.requests });
       relay.abandon(hello.address);
     },
     left({ hello }) {

@@ -297,4 +297,27 @@ describe("after the first output", () => {
     expect([heard.error, heard.text]).toEqual([undefined, "onetwo"]);
     expect(router.fleet.member(first)?.state).toBe(WorkerState.SUSPECTED);
   });
+
+  test("a worker that beats but takes no step with requests in flight is given up as well", async () => {
+    const timers = manualTimers();
+    await using router = await temporaryRouter({ timers, wedgedAfterMillis: 8000 });
+    const adapters = [announcedAdapter(adapter)];
+    await using _w1 = await startScriptedWorker({ router: router.address, name: first, script: stuck(first, ["one"]), adapters });
+    await using _w2 = await startScriptedWorker({ router: router.address, name: second, script: goesOn(second, "two"), adapters });
+    await listed(router, first, second);
+    using connection = inferenceClient(router.address);
+    const beat = () => {
+      const busy = LoadSample.fromPartial({ steps: 3n, inFlightTokens: 20 });
+      router.fleet.load(router.fleet.member(first)!, busy, timers.now());
+    };
+    const heard = await follow(connection.client.generate(textRequest("hi", adapter)), (text) => {
+      if (text !== "one") return;
+      for (let second = 0; second < 9; second++) {
+        beat();
+        timers.advance(1000);
+      }
+    });
+    expect([heard.error, heard.text]).toEqual([undefined, "onetwo"]);
+    expect(router.fleet.member(first)).toMatchObject({ state: WorkerState.SUSPECTED, wedged: true });
+  });
 });

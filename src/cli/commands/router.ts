@@ -12,6 +12,7 @@ interface RouterCommandOptions {
   readonly heartbeatSeconds: number;
   readonly suspectSeconds?: number;
   readonly goneSeconds?: number;
+  readonly wedgedSeconds?: number;
   readonly epsilon: number;
   readonly floorTokens: number;
   readonly hysteresis: number;
@@ -34,6 +35,7 @@ export function routerCommand(): Command {
     .option("--heartbeat-seconds <s>", "longest silence that workers are told to keep", decimal(0.01, 3600), 1)
     .option("--suspect-seconds <s>", "silence after which a worker's streams move on (default: three heartbeats)", decimal(0.01, 86_400))
     .option("--gone-seconds <s>", "silence after which a worker is dropped (default: fifteen heartbeats)", decimal(0.01, 86_400))
+    .option("--wedged-seconds <s>", "standstill with requests in flight after which they move on (default: ten heartbeats)", decimal(0.01, 86_400))
     .option("--epsilon <x>", "a worker takes an adapter only below 1 + x times its fair share of the tokens in flight", decimal(1e-3, 1e3), 0.25)
     .option("--floor-tokens <n>", "tokens in flight up to which a worker takes whatever prefers it", integer(0), 4096)
     .option("--hysteresis <x>", "an adapter keeps its workers until its load is below this part of what had them added", decimal(0.01, 1), 0.5)
@@ -42,7 +44,7 @@ export function routerCommand(): Command {
 }
 
 async function router(parsed: RouterCommandOptions): Promise<void> {
-  const { apiKeys, epsilon, floorTokens, hysteresis, heartbeatSeconds, suspectSeconds, goneSeconds, ...more } = parsed;
+  const { apiKeys, epsilon, floorTokens, hysteresis, heartbeatSeconds, suspectSeconds, goneSeconds, wedgedSeconds, ...more } = parsed;
   // Loaded here, because the other commands start faster without it.
   const { runRouter } = await import("@polygraft/router");
   const options = {
@@ -51,6 +53,7 @@ async function router(parsed: RouterCommandOptions): Promise<void> {
     heartbeatMillis: heartbeatSeconds * 1000,
     ...(suspectSeconds === undefined ? {} : { suspectAfterMillis: suspectSeconds * 1000 }),
     ...(goneSeconds === undefined ? {} : { goneAfterMillis: goneSeconds * 1000 }),
+    ...(wedgedSeconds === undefined ? {} : { wedgedAfterMillis: wedgedSeconds * 1000 }),
   };
   await serveUntilStopped((signal) => runRouter({ ...options, ...(apiKeys === undefined ? {} : { apiKeysFile: apiKeys }) }, signal));
 }

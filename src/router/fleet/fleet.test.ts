@@ -6,7 +6,7 @@ import { Fleet } from "./fleet.js";
 
 const snapshot = (...ids: readonly string[]) =>
   ResidencyUpdate.fromPartial({ snapshot: true, complete: true, adapters: ids.map((id) => ({ identity: { id } })) });
-const limits = { suspectAfterMillis: 300, goneAfterMillis: 1000 };
+const limits = { suspectAfterMillis: 300, goneAfterMillis: 1000, wedgedAfterMillis: 500 };
 
 /** A fleet that writes down what it tells its listeners. */
 function fleetWithDiary() {
@@ -86,6 +86,41 @@ describe("Fleet", () => {
     expect(names()).toEqual([]);
     expect(expelled).toMatchObject([{ status: Status.DEADLINE_EXCEEDED }]);
     expect(diary).toEqual(["a is 1", "a + -", "a is 3", "a is 1", "a left"]);
+  });
+
+  test("a worker that beats but takes no step with requests in flight is suspected until it takes one", () => {
+    const { fleet, diary, join } = fleetWithDiary();
+    const a = join("a");
+    fleet.hold(a, snapshot(), 0);
+    const hear = (now: number, steps: bigint, inFlightTokens: number) => {
+      fleet.load(a, LoadSample.fromPartial({ steps, inFlightTokens }), now);
+      fleet.sweep(now, limits);
+      return [a.state, a.wedged];
+    };
+    const [ready, wedged] = [[WorkerState.READY, false], [WorkerState.SUSPECTED, true]];
+    for (const now of [0, 200, 400, 600]) expect(hear(now, 7n, 0)).toEqual(ready); // idle
+    for (const now of [800, 1000, 1200, 1300]) expect(hear(now, 7n, 50)).toEqual(ready);
+    expect(hear(1301, 7n, 50)).toEqual(wedged);
+    expect(hear(1500, 7n, 90)).toEqual(wedged); // a heartbeat is no step
+    fleet.hold(a, snapshot("x"), 1550);
+    expect(a.state).toBe(WorkerState.SUSPECTED);
+    expect(hear(1600, 8n, 90)).toEqual(ready);
+    for (const now of [1800, 2000, 2101]) expect(hear(now, 8n, 90)).toEqual(now > 2100 ? wedged : ready);
+    expect(hear(2300, 8n, 0)).toEqual(ready); // its requests were cancelled
+    expect(diary.filter((line) => line.includes(" is "))).toEqual(["a is 1", "a is 3", "a is 1", "a is 3", "a is 1"]);
+  });
+
+  test("a worker that was silent is not called wedged for the time of its silence", () => {
+    const { fleet, join } = fleetWithDiary();
+    const a = join("a");
+    fleet.hold(a, snapshot(), 0);
+    const busy = LoadSample.fromPartial({ steps: 7n, inFlightTokens: 50 });
+    fleet.load(a, busy, 0);
+    fleet.sweep(900, limits);
+    expect([a.state, a.wedged]).toEqual([WorkerState.SUSPECTED, false]);
+    fleet.load(a, busy, 901);
+    fleet.sweep(1000, limits);
+    expect(a.state).toBe(WorkerState.READY);
   });
 
   test("draining outlives silence and samples", () => {

@@ -25,12 +25,14 @@ export interface FleetListener {
   left?(member: FleetMember): void;
 }
 
-/** How much silence is allowed, in milliseconds. */
+/** How much silence, and how long a standstill, is allowed, in milliseconds. */
 export interface SilenceLimits {
   /** After this a worker is suspected: it gets requests only if there is nobody else. */
   readonly suspectAfterMillis: number;
   /** After this it is gone, and its stream is ended so that it joins anew. */
   readonly goneAfterMillis: number;
+  /** After so long with requests in flight and no step a worker that is heard of is suspected, until it takes a step. */
+  readonly wedgedAfterMillis: number;
 }
 
 /** Most adapters that one worker may announce. */
@@ -114,6 +116,9 @@ export class Fleet {
   load(member: FleetMember, sample: LoadSample, now: number): void {
     if (!this.#isCurrent(member)) return;
     member.tally.take(sample);
+    if (member.state === WorkerState.SUSPECTED && !member.wedged) member.progress.restart();
+    member.progress.take(sample, now);
+    if (member.progress.stuckFor(now) === 0) member.wedged = false;
     this.#hear(member, now);
     if (!member.holdings.complete) return;
     this.#version += 1;
@@ -127,7 +132,7 @@ export class Fleet {
     this.#setState(member, WorkerState.DRAINING);
   }
 
-  /** Judges silence. To be called several times within the shorter limit. */
+  /** Judges silence and standstill. To be called several times within the shorter limit. */
   sweep(now: number, limits: SilenceLimits): void {
     for (const member of this.#members.values()) {
       const silent = now - member.heardAt;
@@ -137,8 +142,10 @@ export class Fleet {
           status: Status.DEADLINE_EXCEEDED,
           message: `nothing was heard from worker "${member.name}" for ${Math.round(silent)} ms; it may join anew`,
         });
-      } else if (silent > limits.suspectAfterMillis && member.state === WorkerState.READY) {
-        this.#setState(member, WorkerState.SUSPECTED);
+      } else if (member.state === WorkerState.READY) {
+        const isSilent = silent > limits.suspectAfterMillis;
+        member.wedged = !isSilent && member.progress.stuckFor(now) > limits.wedgedAfterMillis;
+        if (isSilent || member.wedged) this.#setState(member, WorkerState.SUSPECTED);
       }
     }
   }
@@ -154,7 +161,7 @@ export class Fleet {
 
   #hear(member: FleetMember, now: number): void {
     member.heardAt = now;
-    if (member.state === WorkerState.SUSPECTED) this.#setState(member, WorkerState.READY);
+    if (member.state === WorkerState.SUSPECTED && !member.wedged) this.#setState(member, WorkerState.READY);
   }
 
   #setState(member: FleetMember, state: WorkerState): void {

@@ -4,6 +4,7 @@ import type { PlacementWorker } from "@polygraft/placement";
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
 import { LoadTally } from "./load-tally.js";
+import { StepProgress } from "./step-progress.js";
 
 /**
  * A worker that has joined. What placement reads of it is live: load changes with every sample and every request, and
@@ -13,6 +14,7 @@ export class FleetMember implements PlacementWorker {
   readonly hello: WorkerHello;
   readonly holdings = new Holdings();
   readonly tally = new LoadTally();
+  readonly progress = new StepProgress();
   /** Ends the worker's stream with a failure. */
   readonly expel: (failure: Failure) => void;
   /** Says something to the worker; nothing happens when too much waits already. */
@@ -20,6 +22,8 @@ export class FleetMember implements PlacementWorker {
   /** When it was last heard of, on the router's clock. */
   heardAt: number;
   state: WorkerState = WorkerState.READY;
+  /** It is heard of, but its engine has hung with requests in flight. Suspected until the engine gets on. */
+  wedged = false;
 
   constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number) {
     this.hello = hello;

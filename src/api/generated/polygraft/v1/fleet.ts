@@ -16,7 +16,7 @@ export const WorkerState = {
   READY: 1,
   /** DRAINING - Finishes what it has. */
   DRAINING: 2,
-  /** SUSPECTED - Silent for longer than agreed; it gets requests only if there is nobody else. */
+  /** SUSPECTED - Silent for longer than agreed, or without a step although it has requests; it gets requests only if there is nobody else. */
   SUSPECTED: 3,
   UNRECOGNIZED: -1,
 } as const;
