@@ -1,11 +1,13 @@
 /** The fleet as placement sees it: prepared once per change, read by every decision, never written. */
 
-import { hash64 } from "./hash.js";
+import { type Hash64, hash64 } from "./hash.js";
 
 /** A worker that could serve. */
 export interface PlacementWorker {
   /** Stable name: it is what is hashed, so a restarted worker keeps its adapters. */
   readonly name: string;
+  /** `hash64` of the name, kept by callers that prepare fleets often. Default: computed. */
+  readonly nameHash?: Hash64;
   /** Share of the work it should get, above 0. Default: 1. */
   readonly weight?: number;
   /** Failure domain: a key's next worker is of another one where there is one. Default: "". */
@@ -62,7 +64,7 @@ export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet
     if (!(weight > 0) || !Number.isFinite(weight)) {
       throw new RangeError(`weight of worker "${worker.name}" must be a number above 0, not ${weight}`);
     }
-    const hash = hash64(worker.name);
+    const hash = worker.nameHash ?? hash64(worker.name);
     hashHi[index] = hash.hi;
     hashLo[index] = hash.lo;
     weights[index] = weight;

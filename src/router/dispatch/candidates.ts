@@ -8,7 +8,7 @@ import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { FleetMember } from "../fleet/member.js";
-import { groupByModel, rankUnitsOf } from "./live-fleet.js";
+import { groupByModel, prepareSome, rankUnitsOf } from "./live-fleet.js";
 import type { LiveFleet } from "./live-fleet.js";
 
 /** Workers that could serve a request, ready for placement. */
@@ -25,7 +25,8 @@ export interface CandidateSet {
 /** The holders of an adapter, prepared for one list of members. */
 interface PreparedHolders {
   readonly members: readonly FleetMember[];
-  readonly fleets: ReadonlyMap<string, LiveFleet>;
+  /** By model; undefined where no worker of it holds the adapter. */
+  readonly fleets: Map<string, LiveFleet | undefined>;
 }
 
 const nobody: ReadonlySet<string> = new Set();
@@ -63,7 +64,7 @@ export class Candidates {
     const all = models.get(name);
     if (all === undefined) return modelNotFound(name, models);
     if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
-    const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, members);
+    const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, all, members);
     const fleet = announced ?? all;
     const rankUnits = rankUnitsOf(entry.size, fleet);
     return { fleet, resident: entry.resident, rankUnits, replicas: this.#replicas(fleet, entry) };
@@ -92,15 +93,24 @@ export class Candidates {
   #announced(
     holders: ReadonlySet<string>,
     model: string,
+    all: LiveFleet,
     members: readonly FleetMember[],
   ): LiveFleet | undefined {
     let kept = this.#byHolders.get(holders);
     if (kept?.members !== members) {
-      kept = { members, fleets: groupByModel(members.filter((member) => holders.has(member.name))) };
+      kept = { members, fleets: new Map() };
       this.#byHolders.set(holders, kept);
     }
+    if (!kept.fleets.has(model)) kept.fleets.set(model, holdersAmong(all, holders));
     return kept.fleets.get(model);
   }
+}
+
+/** Where all workers hold an adapter, as they do in a fleet with one store of adapters, they share what is prepared. */
+function holdersAmong(all: LiveFleet, holders: ReadonlySet<string>): LiveFleet | undefined {
+  const some = all.workers.filter(({ name }) => holders.has(name));
+  if (some.length === all.workers.length) return all;
+  return some.length === 0 ? undefined : prepareSome(some);
 }
 
 /** Workers that could not be found, now. */

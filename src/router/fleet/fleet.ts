@@ -3,7 +3,9 @@ import type { LoadSample, ResidencyUpdate, WorkerHello } from "@polygraft/api";
 import { Status } from "nice-grpc";
 import type { Failure } from "../failure.js";
 import type { HoldingsChange } from "./holdings.js";
+import { Listing } from "./listing.js";
 import { FleetMember } from "./member.js";
+import { TokenTotals } from "./token-total.js";
 
 /** Who is in the fleet, as of one moment. Replaced, never changed; what a member holds and does is live. */
 export interface FleetView {
@@ -42,12 +44,13 @@ export const maxAnnouncedAdapters = 200_000;
 export class Fleet {
   readonly #members = new Map<string, FleetMember>();
   readonly #listeners = new Set<FleetListener>();
+  readonly #listing = new Listing();
+  readonly #totals = new TokenTotals();
   #version = 0;
-  #listed: readonly FleetMember[] = [];
 
   /** The fleet as of now. */
   get view(): FleetView {
-    return { version: this.#version, members: this.#listed };
+    return { version: this.#version, members: this.#listing.members };
   }
 
   /** The listed worker of that name. */
@@ -68,7 +71,7 @@ export class Fleet {
    */
   join(hello: WorkerHello, expel: (failure: Failure) => void, now: number): FleetMember {
     const older = this.#members.get(hello.name);
-    const member = new FleetMember(hello, expel, now);
+    const member = new FleetMember(hello, expel, now, this.#totals.enter(modelOf(hello)));
     if (older !== undefined) {
       this.leave(older);
       older.expel({
@@ -84,8 +87,11 @@ export class Fleet {
   leave(member: FleetMember): void {
     if (!this.#isCurrent(member)) return;
     this.#members.delete(member.name);
+    member.listed = false;
+    this.#totals.leave(modelOf(member.hello));
     if (!member.holdings.complete) return;
-    this.#relist();
+    this.#version += 1;
+    this.#listing.remove(member);
     for (const listener of this.#listeners) listener.left?.(member);
   }
 
@@ -104,7 +110,9 @@ export class Fleet {
     const change = holdings.apply(update);
     if (!holdings.complete) return undefined;
     if (!wasListed) {
-      this.#relist();
+      member.listed = true;
+      this.#version += 1;
+      this.#listing.add(member);
       for (const listener of this.#listeners) listener.changed?.(member);
     }
     this.#version += 1;
@@ -168,13 +176,12 @@ export class Fleet {
     if (member.state === state) return;
     member.state = state;
     if (!member.holdings.complete) return;
-    this.#relist();
+    this.#version += 1;
+    this.#listing.touch();
     for (const listener of this.#listeners) listener.changed?.(member);
   }
+}
 
-  #relist(): void {
-    this.#version += 1;
-    const listed = [...this.#members.values()].filter((member) => member.holdings.complete);
-    this.#listed = listed.sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
+function modelOf({ model }: WorkerHello): string {
+  return model?.name ?? "";
 }

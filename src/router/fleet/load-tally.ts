@@ -15,6 +15,12 @@ export class LoadTally {
   #sinceSample = 0;
   #period = 0;
   #requests = 0;
+  readonly #changed: () => void;
+
+  /** `changed` is called whenever the tokens may be others. */
+  constructor(changed: () => void = () => {}) {
+    this.#changed = changed;
+  }
 
   /** The last sample, as the worker sent it. */
   get sample(): LoadSample | undefined {
@@ -34,21 +40,26 @@ export class LoadTally {
   /** Takes a sample. One that knows its tokens knows what was sent there before, too. */
   take(sample: LoadSample): void {
     this.#sample = sample;
-    if (sample.inFlightTokens === undefined) return;
-    this.#sinceSample = 0;
-    this.#period += 1;
+    if (sample.inFlightTokens !== undefined) {
+      this.#sinceSample = 0;
+      this.#period += 1;
+    }
+    this.#changed();
   }
 
   /** A request of about that many tokens is on its way there. */
   dispatch(tokens: number): Dispatched {
     this.#requests += 1;
     this.#sinceSample += tokens;
+    this.#changed();
     return { tokens, period: this.#period };
   }
 
   /** That request is over. If a sample came in between, the next one will say so. */
   release(dispatched: Dispatched): void {
     this.#requests -= 1;
-    if (dispatched.period === this.#period) this.#sinceSample -= dispatched.tokens;
+    if (dispatched.period !== this.#period) return;
+    this.#sinceSample -= dispatched.tokens;
+    this.#changed();
   }
 }

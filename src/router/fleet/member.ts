@@ -1,10 +1,13 @@
 import { WorkerState } from "@polygraft/api";
 import type { JoinResponse, WorkerHello } from "@polygraft/api";
-import type { PlacementWorker } from "@polygraft/placement";
+import { hash64 } from "@polygraft/placement";
+import type { Hash64, PlacementWorker } from "@polygraft/placement";
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
 import { LoadTally } from "./load-tally.js";
 import { StepProgress } from "./step-progress.js";
+import { TokenShare } from "./token-total.js";
+import type { TokenTotal } from "./token-total.js";
 
 /**
  * A worker that has joined. What placement reads of it is live: load changes with every sample and every request, and
@@ -12,8 +15,9 @@ import { StepProgress } from "./step-progress.js";
  */
 export class FleetMember implements PlacementWorker {
   readonly hello: WorkerHello;
+  readonly nameHash: Hash64;
   readonly holdings = new Holdings();
-  readonly tally = new LoadTally();
+  readonly tally = new LoadTally(() => this.#count());
   readonly progress = new StepProgress();
   /** Ends the worker's stream with a failure. */
   readonly expel: (failure: Failure) => void;
@@ -21,18 +25,40 @@ export class FleetMember implements PlacementWorker {
   tell: (message: JoinResponse) => void = () => {};
   /** When it was last heard of, on the router's clock. */
   heardAt: number;
-  state: WorkerState = WorkerState.READY;
   /** It is heard of, but its engine has hung with requests in flight. Suspected until the engine gets on. */
   wedged = false;
+  /** Tokens of all workers of its model that are listed and take requests. */
+  readonly total: TokenTotal;
+  readonly #share: TokenShare;
+  #state: WorkerState = WorkerState.READY;
+  #listed = false;
 
-  constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number) {
+  constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number, total: TokenTotal = { tokens: 0 }) {
     this.hello = hello;
+    this.nameHash = hash64(hello.name);
+    this.total = total;
+    this.#share = new TokenShare(total);
     this.expel = expel;
     this.heardAt = now;
   }
 
   get name(): string {
     return this.hello.name;
+  }
+
+  get state(): WorkerState {
+    return this.#state;
+  }
+
+  set state(state: WorkerState) {
+    this.#state = state;
+    this.#count();
+  }
+
+  /** Whether requests may come to it. The fleet's. */
+  set listed(listed: boolean) {
+    this.#listed = listed;
+    this.#count();
   }
 
   get weight(): number {
@@ -69,5 +95,9 @@ export class FleetMember implements PlacementWorker {
   /** A worker that does not say counts as having enough. */
   get freeRankUnits(): number {
     return this.tally.sample?.freeRankUnits ?? Number.POSITIVE_INFINITY;
+  }
+
+  #count(): void {
+    this.#share.set(this.#listed && !this.draining ? this.inFlightTokens : 0);
   }
 }
