@@ -14,6 +14,9 @@ export async function openEngine({ engine, model, cacheDir, log }: ResolvedOptio
   const opened = await openNativeEngine(options, progress(log));
   const { digest, device, weights, contextLength, weightBytes } = opened.info;
   log.info("the model is open", { device, weights, contextLength, weightBytes, digest });
+  const { kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes } = opened.info;
+  const plan = { weightBytes, kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes };
+  if (engine.memoryBytes !== undefined) log.info("the memory plan", { memoryBytes: engine.memoryBytes, ...plan });
   return opened;
 }
 

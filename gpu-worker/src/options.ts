@@ -29,7 +29,7 @@ export interface WorkerOptions extends EngineOptions {
   readonly adapters?: string | readonly string[];
   /** Keeps quantized checkpoints and fetched adapters. Default: "polygraft" in the user's cache folder. */
   readonly cacheDir?: string;
-  /** Bytes of adapters in host memory. Default: 2 GiB. */
+  /** Bytes of adapters in host memory. Default: by the plan of `memoryBytes`, else 2 GiB. */
   readonly hostAdapterBytes?: number;
   /** Hub repositories that may be fetched: all, or "org/repo" and "org/*". Default: none. */
   readonly allowHub?: boolean | readonly string[];
@@ -63,7 +63,8 @@ export interface ResolvedOptions {
   readonly zone: string;
   readonly adapters: readonly string[];
   readonly cacheDir: string;
-  readonly hostAdapterBytes: number;
+  /** Absent: by plan, else 2 GiB. */
+  readonly hostAdapterBytes: number | undefined;
   readonly allowHub: HubAllowance | undefined;
   readonly hubUrl: string | undefined;
   readonly hubToken: string | undefined;

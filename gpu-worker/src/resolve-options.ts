@@ -26,7 +26,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     zone: options.zone ?? "",
     adapters: typeof adapters === "string" ? [adapters] : adapters,
     cacheDir: options.cacheDir ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "polygraft"),
-    hostAdapterBytes: atLeast("hostAdapterBytes", options.hostAdapterBytes ?? 2 * GIB, 0),
+    hostAdapterBytes: options.hostAdapterBytes && atLeast("hostAdapterBytes", options.hostAdapterBytes, 0),
     allowHub: allowHub === false ? undefined : allowHub,
     hubUrl: options.hubUrl?.replace(/\/+$/, ""),
     hubToken: options.hubToken,
@@ -40,7 +40,8 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
 
 const ENGINE_KEYS = [
   "scheme", "activations", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
-  "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "prefixCache",
+  "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "memoryBytes",
+  "hostAdapterBytes", "prefixCache",
 ] as const satisfies readonly (keyof EngineOptions)[]; // prettier-ignore
 
 function engineOptions(options: WorkerOptions): EngineOptions {

@@ -24,6 +24,8 @@ export interface StartHooks {
   readonly onDrainRequest?: (reason: string) => void;
 }
 
+const DEFAULT_HOST_ADAPTER_BYTES = 2 * 1024 ** 3;
+
 /**
  * Starts a worker: opens the model, looks for adapters, listens, joins its routers.
  * @throws RangeError for a bad option, EngineError for a model that cannot be served, Error for a folder or an address.
@@ -53,7 +55,7 @@ async function serve(
     engine,
     worker: identity,
     sources,
-    hostBytes: hostAdapterBytes,
+    hostBytes: hostAdapterBytes ?? (engine.info.hostAdapterBytes || DEFAULT_HOST_ADAPTER_BYTES),
     roomWaitMillis: adapterWaitMillis,
   });
   await adapters.rescan();

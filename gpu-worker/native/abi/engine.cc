@@ -10,6 +10,7 @@
 
 #include "abi/boundary.h"
 #include "abi/engine_plan.h"
+#include "abi/memory_plan.h"
 #include "abi/request.h"
 #include "batch/adapter_slots.h"
 #include "batch/engine_loop.h"
@@ -47,6 +48,7 @@ struct pg_engine {
   ModelConfig config;
   std::string digest, device, weights;
   KvPlan plan;
+  MemoryPlan memory;  // all zero without a plan
   uint64_t kv_block_bytes = 0;
   std::unique_ptr<Backend> backend;
   std::unique_ptr<DeviceModel> model;
@@ -64,6 +66,15 @@ struct pg_adapter {
 
 namespace {
 
+// Now that it is known what the weights take.
+void plan_from_memory(pg_engine& engine) {
+  EngineOptions& options = engine.options;
+  engine.memory = plan_memory(options, engine.config, engine.model->bytes(), engine.kv_block_bytes);
+  options.kv_bytes = engine.memory.kv;
+  options.adapter_bytes = engine.memory.adapters;
+  engine.plan = plan_kv(options, engine.config, engine.kv_block_bytes);
+}
+
 std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const LoadProgress& progress) {
   auto engine = std::make_unique<pg_engine>();
   engine->options = check_options(given);
@@ -72,8 +83,12 @@ std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const Loa
   // What contradicts the model is refused before seconds are spent on its weights.
   engine->config = read_model_config(options.model_dir);
   engine->kv_block_bytes = engine->backend->kv_block_bytes(engine->config);
-  engine->plan = plan_kv(options, engine->config, engine->kv_block_bytes);
   options.step.max_scored_rows = scored_rows(engine->config);
+  if (options.memory_bytes == 0) {
+    engine->plan = plan_kv(options, engine->config, engine->kv_block_bytes);
+  } else {
+    plan_memory(options, engine->config, 0, engine->kv_block_bytes);
+  }
 
   LoadedModel loaded = load_model(options.model_dir, options.quantize, options.cache_dir, progress);
   engine->config = loaded.config;
@@ -84,6 +99,7 @@ std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const Loa
                                                   if (!progress("pack", done, total))
                                                     throw Error(PG_CANCELLED, "", "opening the engine was cancelled");
                                                 });
+  if (options.memory_bytes != 0) plan_from_memory(*engine);
   engine->device = engine->backend->device();
   engine->kv = engine->backend->create_kv_pool(engine->config, engine->plan.blocks);
   engine->slots = std::make_unique<AdapterSlots>(*engine->backend, engine->config, options.adapter_bytes);
@@ -146,6 +162,9 @@ void pg_engine_info(const pg_engine* engine, pg_model_info* out) {
   info.eos_count = static_cast<uint32_t>(std::min(config.eos_token_ids.size(), std::size(info.eos_token_ids)));
   std::copy_n(config.eos_token_ids.begin(), info.eos_count, info.eos_token_ids);
   info.bos_token_id = config.bos_token_id;
+  info.host_adapter_bytes = engine->memory.host_adapters;
+  info.scratch_bytes = scratch_bytes(options.step, config);
+  info.process_bytes = engine->memory.process;
   write_struct(out, info);
 }
 

@@ -71,6 +71,8 @@ typedef struct pg_engine_options {
   uint64_t adapter_bytes;         // for adapters on the device; default: 512 MiB
   bool no_prefix_cache;           // computes every prompt in full
   uint32_t max_prefill_tokens;    // prompt tokens in a step in which others decode; default: 128
+  uint64_t memory_bytes;          // for all that a worker holds; what else is not set is planned from it. Default: no plan
+  uint64_t host_adapter_bytes;    // of them, for adapters in host memory, which are the host's; default: by plan
 } pg_engine_options;
 
 // What an engine serves. Strings live as long as the engine.
@@ -87,6 +89,8 @@ typedef struct pg_model_info {
   uint32_t eos_count;
   uint32_t eos_token_ids[16];  // from generation_config.json, else config.json
   int32_t bos_token_id;        // -1: none
+  uint64_t host_adapter_bytes;       // what the plan has for the host's adapters; 0: no plan
+  uint64_t scratch_bytes, process_bytes;  // of a step, and of the host as planned
 } pg_model_info;
 
 typedef struct pg_engine pg_engine;

@@ -12,7 +12,6 @@ constexpr uint32_t kDefaultStepTokens = 512, kMaxStepTokens = 65536;
 constexpr uint32_t kDefaultPrefillTokens = 128;
 constexpr uint32_t kDefaultQueue = 1024, kMaxQueue = 1u << 20;
 constexpr uint32_t kMaxThreads = 1024;
-constexpr uint32_t kDefaultContext = 8192;
 constexpr uint64_t kDefaultKvTokens = 1024;  // for each sequence
 constexpr uint64_t kMaxDefaultKvBytes = uint64_t{1} << 30;
 constexpr uint64_t kDefaultAdapterBytes = uint64_t{512} << 20;
@@ -99,7 +98,10 @@ EngineOptions check_options(const pg_engine_options& options) {
   checked.max_queue = in_range("max_queue", or_default(options.max_queue, kDefaultQueue), 1, kMaxQueue);
   checked.step.prefix_cache = !options.no_prefix_cache;
   checked.kv_bytes = options.kv_bytes;
-  checked.adapter_bytes = options.adapter_bytes != 0 ? options.adapter_bytes : kDefaultAdapterBytes;
+  checked.memory_bytes = options.memory_bytes;
+  checked.host_adapter_bytes = options.host_adapter_bytes;
+  checked.adapter_bytes = options.adapter_bytes;
+  if (checked.adapter_bytes == 0 && checked.memory_bytes == 0) checked.adapter_bytes = kDefaultAdapterBytes;
   return checked;
 }
 

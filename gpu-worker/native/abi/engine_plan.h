@@ -20,7 +20,12 @@ struct EngineOptions {
   uint32_t max_queue = 0;
   uint64_t kv_bytes = 0;  // 0: by default
   uint64_t adapter_bytes = 0;
+  uint64_t memory_bytes = 0;  // 0: no plan; else what is 0 above and below comes from it
+  uint64_t host_adapter_bytes = 0;
 };
+
+// Longest sequences unless told otherwise, in tokens.
+inline constexpr uint32_t kDefaultContext = 8192;
 
 // Checks what can be checked without the model. Throws Error(PG_INVALID_ARGUMENT) naming the option.
 EngineOptions check_options(const pg_engine_options& options);

@@ -117,9 +117,9 @@ class Bench {
                 name.c_str(), backend_->device().c_str(), options_.shape.c_str(), p50, p99, most, rate);
     for (const auto& [kind, times] : first_) {
       if (kind.empty()) continue;
-      std::printf(options_.json ? ",\"%s_first_token_p50_ms\":%.1f" : "  %s: first token p50 %.1f ms", kind.c_str(),
-                  quantile(times, 0.5));
-      std::printf(options_.json ? ",\"%s_count\":%zu" : " (%zu)", options_.json ? kind.c_str() : "", times.size());
+      std::printf(options_.json ? ",\"%s_first_token_p50_ms\":%.1f,\"%s_count\":%zu"
+                                : "  %s: first token p50 %.1f ms (%s: %zu)",
+                  kind.c_str(), quantile(times, 0.5), options_.json ? kind.c_str() : "count", times.size());
     }
     std::printf(options_.json ? "}\n" : "\n");
     std::fflush(stdout);

@@ -26,6 +26,9 @@ Napi::Object describe(Napi::Env env, const pg_model_info& info) {
   object.Set("weightBytes", static_cast<double>(info.weight_bytes));
   object.Set("kvBytes", static_cast<double>(info.kv_bytes));
   object.Set("adapterBytes", static_cast<double>(info.adapter_bytes));
+  object.Set("hostAdapterBytes", static_cast<double>(info.host_adapter_bytes));
+  object.Set("scratchBytes", static_cast<double>(info.scratch_bytes));
+  object.Set("processBytes", static_cast<double>(info.process_bytes));
   object.Set("maxSequences", info.max_sequences);
   object.Set("maxStepTokens", info.max_step_tokens);
   object.Set("maxQueue", info.max_queue);

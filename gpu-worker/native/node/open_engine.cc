@@ -29,6 +29,8 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
   values.max_queue = small_count(object, "maxQueue");
   values.kv_bytes = count(object, "kvBytes");
   values.adapter_bytes = count(object, "adapterBytes");
+  values.memory_bytes = count(object, "memoryBytes");
+  values.host_adapter_bytes = count(object, "hostAdapterBytes");
   const Napi::Value prefix_cache = object.Get("prefixCache");
   values.no_prefix_cache = prefix_cache.IsBoolean() && !prefix_cache.As<Napi::Boolean>().Value();
   return choose<pg_scheme>(object, "scheme", kSchemes, values.scheme) &&

@@ -39,6 +39,13 @@ export interface NativeOptions {
   readonly kvBytes?: number;
   /** Bytes of adapters on the device. Default: 512 MiB. */
   readonly adapterBytes?: number;
+  /**
+   * Bytes for all that the worker holds: weights, KV blocks, adapters in both tiers, and what it works with. Sizes that
+   * are not given are planned from it. Default: no plan.
+   */
+  readonly memoryBytes?: number;
+  /** Of these, bytes for adapters in host memory. Default: by plan. */
+  readonly hostAdapterBytes?: number;
   /** Shares keys and values between requests that begin alike. Default: true. */
   readonly prefixCache?: boolean;
 }
@@ -58,6 +65,9 @@ export interface NativeModelInfo {
   readonly weightBytes: number;
   readonly kvBytes: number;
   readonly adapterBytes: number;
+  readonly hostAdapterBytes: number;
+  readonly scratchBytes: number;
+  readonly processBytes: number;
   readonly maxSequences: number;
   readonly maxStepTokens: number;
   readonly maxQueue: number;

@@ -24,6 +24,12 @@ export interface EngineInfo {
   readonly kvBytes: number;
   /** Bytes for adapters on the device. */
   readonly adapterBytes: number;
+  /** Bytes that the memory plan has for adapters in host memory; 0: no plan. */
+  readonly hostAdapterBytes: number;
+  /** Bytes of activations and logits of the largest step. */
+  readonly scratchBytes: number;
+  /** Bytes that the memory plan has for the host's runtime; 0: no plan. */
+  readonly processBytes: number;
   readonly maxSequences: number;
   readonly maxStepTokens: number;
   readonly maxQueue: number;

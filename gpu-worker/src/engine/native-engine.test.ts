@@ -317,6 +317,23 @@ describe("what cannot be opened is refused by name", () => {
   });
 });
 
+test("one number for the memory plans all that a worker holds", async () => {
+  const memoryBytes = 1024 ** 3;
+  const planned = await openNativeEngine({ modelDir: `${folder.path}/model`, maxSequences: 8, memoryBytes });
+  const { weightBytes, kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes } = planned.info;
+  const parts = [weightBytes, kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes];
+  for (const part of parts) expect(part).toBeGreaterThan(0);
+  expect(parts.reduce((sum, part) => sum + part)).toBeLessThanOrEqual(memoryBytes);
+  await planned.close();
+});
+
+test("too little memory is refused with what would do", async () => {
+  const memoryBytes = 16 * 1024 ** 2;
+  await expect(openNativeEngine({ modelDir: `${folder.path}/model`, memoryBytes })).rejects.toThrow(
+    /memory is 16 MiB, at least \d+ MiB are needed: \d+ MiB for weights/,
+  );
+});
+
 test("a full queue refuses, and the KV budget bounds the context", async () => {
   const small = await openNativeEngine({ modelDir: `${folder.path}/model`, threads: 1, maxSequences: 1, maxQueue: 1, kvBytes: 65536 });
   expect(small.info.contextLength).toBeLessThan(512);

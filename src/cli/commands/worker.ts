@@ -4,7 +4,7 @@ import { byteSize, decimal, hostPort, integer, oneOf, repeated } from "../argume
 import { serveUntilStopped } from "../fleet/serve-until-stopped.js";
 
 /** Flags are named as the options of the worker, so what commander parsed is what the worker takes. */
-type WorkerCommandOptions = Omit<WorkerOptions, "apiKey" | "hubToken">;
+type WorkerCommandOptions = Omit<WorkerOptions, "apiKey" | "hubToken" | "memoryBytes"> & { readonly memory?: number };
 
 /** `polygraft worker`: one worker process. */
 export function workerCommand(): Command {
@@ -54,6 +54,7 @@ function engineOptions(): Option[] {
       integer(1),
     ),
     new Option("--max-queue <n>", "most requests that wait (default: 1024)").argParser(integer(0)),
+    new Option("--memory <size>", "memory of the whole worker; other sizes are planned from it").argParser(byteSize),
     new Option("--kv-bytes <size>", "memory for keys and values (default: by need, at most 1G)").argParser(byteSize),
     new Option("--no-prefix-cache", "computes every prompt in full (default: prompts that begin alike share their beginning)"),
     new Option("--cache-dir <dir>", "keeps quantized weights and fetched adapters (default: in the user's cache folder)"),
@@ -72,10 +73,11 @@ function adapterOptions(): Option[] {
   ];
 }
 
-async function worker(options: WorkerCommandOptions): Promise<void> {
+async function worker({ memory, ...options }: WorkerCommandOptions): Promise<void> {
   // Loaded here, because the other commands start faster without the engine.
   const { runWorker } = await import("@polygraft/worker");
   const { POLYGRAFT_API_KEY: apiKey, HF_TOKEN: hubToken } = process.env;
   const keys = { ...(apiKey ? { apiKey } : {}), ...(hubToken ? { hubToken } : {}) };
-  await serveUntilStopped((signal) => runWorker({ ...options, ...keys }, signal));
+  const plan = memory === undefined ? {} : { memoryBytes: memory };
+  await serveUntilStopped((signal) => runWorker({ ...options, ...plan, ...keys }, signal));
 }
