@@ -1,5 +1,7 @@
 /** The router: relays generations to the workers that hold their adapters, and speaks for the fleet. */
 export { ApiKeys } from "./admission/api-keys.js";
+export { Catalog } from "./catalog/catalog.js";
+export { Candidates } from "./dispatch/candidates.js";
 export type { Failure, Reason } from "./failure.js";
 export { Fleet } from "./fleet/fleet.js";
 export type { FleetListener, FleetView, SilenceLimits } from "./fleet/fleet.js";

@@ -28,6 +28,17 @@ test("prints a table, and its progress beside it", async () => {
   expect(stderr).toContain("6 of 6: zipf, 4 workers, random");
 });
 
+test("--view prints what both kinds of view cost", async () => {
+  const { code, stdout } = await runCli(["bench", "placement", "--view", "--workers", "4,300", "--json"]);
+  expect(code).toBe(0);
+  const rows = stdout.trimEnd().split("\n").map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(rows.map(({ workers, view }) => [workers, view])).toEqual([4, 300].flatMap((count) => [[count, "kept"], [count, "anew"]]));
+  for (const { joinMicros, decisionP99Micros } of rows as Record<string, number>[]) {
+    expect(joinMicros).toBeGreaterThan(0);
+    expect(decisionP99Micros).toBeGreaterThan(0);
+  }
+});
+
 test.each([
   [["--workers", "1"], "--workers"],
   [["--traces", "storm"], "storm"],

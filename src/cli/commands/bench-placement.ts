@@ -8,6 +8,7 @@ import { boundedRing, leastLoaded, polygraft, random } from "../bench/placement/
 import type { Policy } from "../bench/placement/policies.js";
 import { simulate } from "../bench/placement/simulate.js";
 import type { SimulationResult } from "../bench/placement/simulate.js";
+import type { ViewCost } from "../bench/placement/view.js";
 import { traceNames } from "../bench/placement/traces.js";
 import type { TraceName } from "../bench/placement/traces.js";
 import { interruptible } from "../interrupt.js";
@@ -23,6 +24,7 @@ interface PlacementBenchOptions {
   readonly epsilon: number;
   readonly floorTokens: number;
   readonly seed: number;
+  readonly view?: boolean;
   readonly json?: boolean;
 }
 
@@ -47,6 +49,8 @@ const leastRequests = 100_000;
 const requestsPerWorker = 300;
 /** Keys whose owners are compared. */
 const comparedKeys = 20_000;
+/** Decisions whose times are measured with one view. */
+const viewDecisions = 5000;
 
 /** `polygraft bench placement`: where requests go, simulated. */
 export function benchPlacementCommand(): Command {
@@ -65,6 +69,7 @@ export function benchPlacementCommand(): Command {
     .option("--epsilon <x>", "slack of the load bounds", decimal(1e-3, 1e3), defaultPolicy.epsilon)
     .option("--floor-tokens <n>", "tokens up to which polygraft's load bound does not apply", integer(0), defaultPolicy.floorTokens)
     .option("--seed <n>", "seed of the traces", integer(0, 2 ** 31), 1)
+    .option("--view", "measure instead what a router's view of its fleet costs, beside one made anew at each change")
     .option("--json", "print one JSON object a line")
     .addHelpText(
       "after",
@@ -80,6 +85,7 @@ Columns:
 Examples:
   polygraft bench placement
   polygraft bench placement --workers 64 --traces flash
+  polygraft bench placement --view --workers 1000,10000
   polygraft bench placement --workers 8 --requests 20000 --json`,
     )
     .action(benchPlacement);
@@ -88,6 +94,7 @@ Examples:
 async function benchPlacement(options: PlacementBenchOptions): Promise<void> {
   const output = new Stdout();
   const progress = (line: string) => void process.stderr.write(`${line}\n`);
+  if (options.view === true) return printViewCosts(options, output);
   await interruptible(async (signal) => {
     const policies = await policiesFor(options, progress);
     const rows: Row[] = [];
@@ -109,6 +116,13 @@ async function benchPlacement(options: PlacementBenchOptions): Promise<void> {
     if (options.json === true) for (const row of moved) await output.write(JSON.stringify(row) + "\n");
     else await output.write(`${formatTable(columns, rows)}\n${formatTable(movementColumns, moved)}`);
   });
+}
+
+async function printViewCosts({ workers, json }: PlacementBenchOptions, output: Stdout): Promise<void> {
+  // Loaded here, because the simulations need no router.
+  const { viewCosts } = await import("../bench/placement/view.js");
+  const rows = workers.flatMap((count) => viewCosts(count, viewDecisions));
+  await output.write(json === true ? rows.map((row) => JSON.stringify(row) + "\n").join("") : formatTable(viewColumns, rows));
 }
 
 async function policiesFor(options: PlacementBenchOptions, progress: (line: string) => void): Promise<Policy[]> {
@@ -157,4 +171,13 @@ const movementColumns: readonly Column<MovementRow>[] = [
   { title: "at best", cell: ({ workers }) => `${(100 / (workers + 1)).toFixed(2)} %`, align: "right" },
   { title: "by a leave", cell: ({ leave }) => `${(leave * 100).toFixed(2)} %`, align: "right" },
   { title: "at best", cell: ({ workers }) => `${(100 / workers).toFixed(2)} %`, align: "right" },
+];
+
+const viewColumns: readonly Column<ViewCost>[] = [
+  { title: "workers", cell: ({ workers }) => String(workers), align: "right" },
+  { title: "view", cell: ({ view }) => view },
+  { title: "a join", cell: ({ joinMicros }) => `${two(joinMicros)} us`, align: "right" },
+  { title: "decision after one", cell: ({ afterJoinMicros }) => `${two(afterJoinMicros)} us`, align: "right" },
+  { title: "decision p50", cell: ({ decisionP50Micros }) => `${two(decisionP50Micros)} us`, align: "right" },
+  { title: "p99", cell: ({ decisionP99Micros }) => `${two(decisionP99Micros)} us`, align: "right" },
 ];
