@@ -42,19 +42,23 @@ describe("streams go on bit for bit, no token lost or doubled, when in mid-strea
     ["a worker hangs", "hang"],
     ["a worker's machine vanishes without a goodbye", "vanish"],
   ])("%s", async (_, name) => {
-    await fleet.ready();
     const movedBefore = fleet.moved;
     await using client = new Polygraft({ address: fleet.address });
-    // One stream is watched, so that its worker is the one that is lost, in mid-stream for certain.
-    const watched = client.generate({ ...requests(0), maxTokens: tokens });
-    const { worker } = await watched.accepted;
-    const disturbed = disturbances[name](fleet, worker);
-    const results = await runStreams(fleet.address, { count, atOnce: count, requests });
-    const { text, tokenIds, logprobs } = await watched.final();
-    const whole = { text, tokenIds, logprobs: logprobs.map(({ logprob }) => logprob) };
-    await disturbed;
-    expect(compare(undisturbed, results)).toMatchObject({ identical: count, failed: 0, tokensLost: 0, tokensDoubled: 0 });
-    expect(whole).toEqual(undisturbed[0]);
+    // A quick machine can have sent all that a worker owed before it is lost. What is said of the streams holds then, too,
+    // but another round must show it for streams that were cut off.
+    for (let round = 0; round < 10 && fleet.moved === movedBefore; round++) {
+      await fleet.ready();
+      const running = runStreams(fleet.address, { count, atOnce: count, requests });
+      const watched = client.generate({ ...requests(0), maxTokens: tokens });
+      const { worker } = await watched.accepted;
+      const disturbed = disturbances[name](fleet, worker);
+      const results = await running;
+      const { text, tokenIds, logprobs } = await watched.final();
+      const whole = { text, tokenIds, logprobs: logprobs.map(({ logprob }) => logprob) };
+      await disturbed;
+      expect(compare(undisturbed, results)).toMatchObject({ identical: count, failed: 0, tokensLost: 0, tokensDoubled: 0 });
+      expect(whole).toEqual(undisturbed[0]);
+    }
     expect(fleet.moved).toBeGreaterThan(movedBefore);
   });
 });
