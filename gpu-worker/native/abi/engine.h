@@ -70,7 +70,7 @@ typedef struct pg_engine_options {
   uint64_t kv_bytes;              // for KV blocks; default: max_sequences at 1024 tokens, at most 1 GiB
   uint64_t adapter_bytes;         // for adapters on the device; default: 512 MiB
   bool no_prefix_cache;           // computes every prompt in full
-  uint32_t max_prefill_tokens;    // prompt tokens in a step in which others decode; default: 128
+  uint32_t max_prefill_tokens;    // prompt tokens in a step in which others decode; default: 64
   uint64_t memory_bytes;          // for all that a worker holds; what else is not set is planned from it. Default: no plan
   uint64_t host_adapter_bytes;    // of them, for adapters in host memory, which are the host's; default: by plan
 } pg_engine_options;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint32_t kDefaultSequences = 64, kMaxSequences = 1024;
 constexpr uint32_t kDefaultStepTokens = 512, kMaxStepTokens = 65536;
-constexpr uint32_t kDefaultPrefillTokens = 128;
+constexpr uint32_t kDefaultPrefillTokens = 64;
 constexpr uint32_t kDefaultQueue = 1024, kMaxQueue = 1u << 20;
 constexpr uint32_t kMaxThreads = 1024;
 constexpr uint64_t kDefaultKvTokens = 1024;  // for each sequence

@@ -20,7 +20,7 @@ struct StepLimits {
   uint32_t max_sequences = 64;
   uint32_t max_step_tokens = 512;  // at least max_sequences
   // Prompt tokens of a step in which others decode: what a prompt may add to the time between two of their tokens.
-  uint32_t max_prefill_tokens = 128;
+  uint32_t max_prefill_tokens = 64;
   // Prompt rows whose logits are wanted. They are held at once, a vocabulary each, so such prompts take smaller chunks.
   uint32_t max_scored_rows = 64;
   bool prefix_cache = true;

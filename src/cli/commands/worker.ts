@@ -50,7 +50,7 @@ function engineOptions(): Option[] {
     new Option("--max-context <n>", "most tokens of prompt and output (default: the model's, at most 8192)").argParser(integer(1)),
     new Option("--max-sequences <n>", "most sequences in one step (default: 64)").argParser(integer(1)),
     new Option("--max-step-tokens <n>", "most tokens in one step (default: 512)").argParser(integer(1)),
-    new Option("--max-prefill-tokens <n>", "most prompt tokens in a step in which others decode (default: 128)").argParser(
+    new Option("--max-prefill-tokens <n>", "most prompt tokens in a step in which others decode (default: 64)").argParser(
       integer(1),
     ),
     new Option("--max-queue <n>", "most requests that wait (default: 1024)").argParser(integer(0)),

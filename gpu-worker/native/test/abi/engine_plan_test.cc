@@ -31,7 +31,7 @@ TEST(zeros_are_defaults) {
   CHECK_EQ(checked.quantize.head_bits, 8u);
   CHECK_EQ(checked.step.max_sequences, 64u);
   CHECK_EQ(checked.step.max_step_tokens, 512u);
-  CHECK_EQ(checked.step.max_prefill_tokens, 128u);
+  CHECK_EQ(checked.step.max_prefill_tokens, 64u);
   CHECK_EQ(checked.max_queue, 1024u);
   CHECK_EQ(checked.adapter_bytes, uint64_t{512} << 20);
   CHECK(!checked.backend.kv_f32);

@@ -46,7 +46,7 @@ using Counts = std::map<uint64_t, uint32_t>;
 
 TEST(decodes_go_first_and_prompts_take_the_rest_in_chunks) {
   KvAllocator kv(100);
-  Scheduler scheduler({.max_sequences = 8, .max_step_tokens = 100}, kv);
+  Scheduler scheduler({.max_sequences = 8, .max_step_tokens = 100, .max_prefill_tokens = 100}, kv);
   scheduler.add(sequence(1, 10, 50));
   CHECK((by_id(scheduler.plan()) == Counts{{1, 10}}));
   advance(scheduler, {{scheduler.sequences().at(1).get(), 10}});
