@@ -1,4 +1,4 @@
-import { readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { OnMiss, Tier, type Adapter } from "@polygraft/api";
 import { Status } from "nice-grpc";
@@ -149,6 +149,16 @@ describe("content", () => {
     await rm(path, { recursive: true });
     expect((await refusal(generate("removed"))).reason).toBe("ADAPTER_NOT_FOUND");
     expect((await tiny.adapterService.listAdapters({ prefix: "removed" })).adapters).toEqual([]);
+  });
+
+  test("files that are there but cannot be read are the source's fault, not a bug", async () => {
+    const path = await add("unreadable");
+    await rm(join(path, "adapter_model.safetensors"));
+    await mkdir(join(path, "adapter_model.safetensors"));
+    const { code, reason, message } = await refusal(generate("unreadable"));
+    expect([code, reason]).toEqual([Status.UNAVAILABLE, "ADAPTER_SOURCE_UNAVAILABLE"]);
+    expect(message).toMatch(/unreadable.*EISDIR/);
+    expect(message).not.toContain(tiny.adapters);
   });
 
   test("lists come in pages, each adapter once", async () => {

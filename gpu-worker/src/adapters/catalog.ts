@@ -39,6 +39,10 @@ export interface AdapterSources {
   readonly hub?: HubSource | undefined;
 }
 
+/** Looks at files that cannot be read, before they are given up. */
+const READ_ATTEMPTS = 3;
+const RETRY_MILLIS = 500;
+
 /** Names of adapters, and the content that each stands for at present. */
 export class Catalog {
   private readonly sources: AdapterSources;
@@ -107,14 +111,22 @@ export class Catalog {
   private async current(folder: AdapterFolder): Promise<AdapterVersion> {
     const key = describeReference(folder);
     return this.readings.run(key, async () => {
-      const stamp = await stampOf(folder.directory).catch(() => undefined);
-      if (stamp === undefined) {
-        this.forget(key);
-        throw adapterNotFound(folder, "its files are gone");
+      for (let attempt = 1; ; attempt++) {
+        const stamp = await stampOf(folder.directory).catch(() => undefined);
+        if (stamp === undefined) {
+          this.forget(key);
+          throw adapterNotFound(folder, "its files are gone");
+        }
+        const known = this.entries.get(key)?.version;
+        const same = known?.folder.directory === folder.directory;
+        if (same && known.stamp === stamp) return known;
+        try {
+          return await this.read(key, folder, stamp, same ? known : undefined);
+        } catch (error) {
+          // The files may have gone, or been replaced, since the stamp was taken: look again.
+          if (error instanceof Failure || attempt === READ_ATTEMPTS) throw asSourceFailure(key, error);
+        }
       }
-      const known = this.entries.get(key)?.version;
-      const same = known?.folder.directory === folder.directory;
-      return same && known.stamp === stamp ? known : this.read(key, folder, stamp, same ? known : undefined);
     });
   }
 
@@ -177,4 +189,15 @@ export class Catalog {
     version.pinned = false;
     this.events.superseded(version);
   }
+}
+
+/** Why files could not be read. Names the system's reason, but no path of this machine. */
+function asSourceFailure(key: string, error: unknown): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (error instanceof Failure || typeof code !== "string") return error;
+  return new Failure("ADAPTER_SOURCE_UNAVAILABLE", `the files of adapter ${key} cannot be read (${code})`, {
+    metadata: { adapter: key },
+    retryAfterMillis: RETRY_MILLIS,
+    cause: error,
+  });
 }
