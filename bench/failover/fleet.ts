@@ -1,5 +1,5 @@
 import { Polygraft } from "@polygraft/client";
-import { ServerProcess } from "./server-process.js";
+import { ServerProcess } from "../server-process.js";
 import { Wire } from "./wire.js";
 
 /** What a fleet consists of. */

@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
-import { repository } from "../repository.js";
+import { repository } from "./repository.js";
 
 const main = join(repository, "src/cli/dist/main.js");
 
@@ -28,6 +28,11 @@ export class ServerProcess {
       void this.exited.then((how) => reject(new Error(`polygraft ${args[0]} ended with ${how}`)));
     });
     this.port.catch(() => {});
+  }
+
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid ?? -1;
   }
 
   signal(name: NodeJS.Signals): void {
