@@ -1,0 +1,36 @@
+import type { Polygraft } from "@polygraft/client";
+import type { FleetWorker } from "@polygraft/client";
+
+/** How long what was cancelled may take to be gone, in milliseconds. */
+const graceMillis = 30_000;
+
+/** Takes all adapters off the workers, and says what is left where nothing should be. Empty: nothing. */
+export async function leftovers(client: Polygraft): Promise<string[]> {
+  for await (const { identity } of client.adapters.list()) {
+    await client.adapters.pin(identity, false);
+    await client.adapters.unload(identity);
+  }
+  let found: string[] = ["no word of the workers"];
+  const end = AbortSignal.timeout(graceMillis);
+  try {
+    for await (const { workers } of client.fleet.watch({ residency: true, signal: end })) {
+      found = workers.flatMap(remains);
+      if (found.length === 0) return found;
+    }
+  } catch (error) {
+    if (!end.aborted) throw error;
+  }
+  return found;
+}
+
+function remains({ name, load, adapters }: FleetWorker): string[] {
+  const counts = {
+    "running requests": load?.runningRequests,
+    "waiting requests": load?.waitingRequests,
+    "tokens in flight": load?.inFlightTokens,
+    "KV blocks": load?.kvBlocksUsed,
+    "bytes of adapters": load?.adapterBytesUsed === undefined ? undefined : Number(load.adapterBytesUsed),
+    "uses of adapters": adapters.flatMap(({ residency }) => residency).reduce((sum, { references }) => sum + references, 0),
+  };
+  return Object.entries(counts).flatMap(([what, count]) => (count === 0 ? [] : [`${name}: ${count ?? "unknown"} ${what}`]));
+}
