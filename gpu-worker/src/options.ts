@@ -21,6 +21,11 @@ export interface WorkerOptions extends EngineOptions {
   readonly join?: readonly string[];
   /** Sent to routers that ask for keys. */
   readonly apiKey?: string;
+  /**
+   * Refuses inference and adapter calls without an access token of a router that the worker has joined. Default: from the
+   * moment on at which a router that asks for API keys has said so.
+   */
+  readonly requireToken?: boolean;
   /** Share of the fleet's work, above 0. Default: 1. */
   readonly weight?: number;
   /** Failure domain. Default: none. */
@@ -59,6 +64,8 @@ export interface ResolvedOptions {
   readonly advertise: string | undefined;
   readonly join: readonly string[];
   readonly apiKey: string | undefined;
+  /** Absent: as the routers say. */
+  readonly requireToken: boolean | undefined;
   readonly weight: number;
   readonly zone: string;
   readonly adapters: readonly string[];

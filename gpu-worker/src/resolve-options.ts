@@ -22,6 +22,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     advertise: advertise && hostPort("advertise", advertise, 1),
     join: (options.join ?? []).map((address) => hostPort("join", address, 1)),
     apiKey: options.apiKey,
+    requireToken: options.requireToken,
     weight,
     zone: options.zone ?? "",
     adapters: typeof adapters === "string" ? [adapters] : adapters,

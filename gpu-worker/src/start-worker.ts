@@ -1,5 +1,7 @@
 import { hostname } from "node:os";
 import type { PrefetchAdapter } from "@polygraft/api";
+import { Gate } from "./access/gate.js";
+import { KeyRing } from "./access/key-ring.js";
 import { AdapterStore } from "./adapters/store.js";
 import type { Engine } from "./engine/engine.js";
 import { makeHello } from "./fleet/hello.js";
@@ -62,8 +64,10 @@ async function serve(
   const admission = new Admission(engine.info.maxSequences + engine.info.maxQueue);
   const health = new WorkerHealth();
   const encoder = new PromptEncoder(tokenizer, options.model);
-  const inference = new InferenceService({ engine, encoder, adapters, admission, worker: identity });
-  const server = await startWorkerServer(listen, { inference, adapters: new AdapterService(adapters), health }, log);
+  const keys = new KeyRing();
+  const gate = new Gate(keys, options.requireToken);
+  const inference = new InferenceService({ gate, engine, encoder, adapters, admission, worker: identity });
+  const server = await startWorkerServer(listen, { gate, inference, adapters: new AdapterService(adapters), health }, log);
   const host = listen.slice(0, listen.lastIndexOf(":"));
   identity.name ||= `${hostname()}:${server.port}`;
   const reachable = host === "0.0.0.0" || host === "[::]" ? hostname() : host;
@@ -72,6 +76,7 @@ async function serve(
     hello: makeHello({ identity, address: advertise, weight, zone }, engine.info),
     adapters,
     meter: new LoadMeter(engine, adapters),
+    keys,
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };

@@ -16,6 +16,8 @@ export interface RouterOptions {
   readonly name?: string;
   /** File with one API key a line. Callers and workers must send one of them. Default: everybody is welcome. */
   readonly apiKeysFile?: string;
+  /** How long the access tokens live that direct clients, and the router itself, show to workers, in seconds. Default: 60. */
+  readonly tokenSeconds?: number;
   /** Most generations that run at once, however many sequences the workers can take. Default: 4096. */
   readonly maxStreams?: number;
   /** Most generations that wait for one of those places; what is more is refused with RESOURCE_EXHAUSTED. Default: 1024. */
@@ -64,6 +66,7 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     listen: options.listen ?? "127.0.0.1:50051",
     name: options.name ?? hostname(),
     apiKeysFile: options.apiKeysFile,
+    tokenSeconds: options.tokenSeconds ?? 60,
     maxStreams: options.maxStreams ?? 4096,
     maxQueue: options.maxQueue ?? 1024,
     breakerFailures: options.breakerFailures ?? 5,
@@ -79,6 +82,9 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     timers: options.timers ?? systemTimers,
   };
   checkPolicy(resolved.placement);
+  if (!(Number.isInteger(resolved.tokenSeconds) && resolved.tokenSeconds >= 1 && resolved.tokenSeconds <= 3600)) {
+    throw new RangeError(`tokenSeconds must be an integer from 1 to 3600, is ${resolved.tokenSeconds}`);
+  }
   positive("maxStreams", resolved.maxStreams);
   positive("breakerFailures", resolved.breakerFailures);
   positive("breakerOpenMillis", resolved.breakerOpenMillis);

@@ -1,4 +1,5 @@
 import { WorkerState } from "@polygraft/api";
+import { TokenIssuer } from "./access/token-issuer.js";
 import { Admission } from "./admission/admission.js";
 import { ApiKeys } from "./admission/api-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
@@ -42,19 +43,22 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const resolved = resolveOptions(options);
   const { timers, log } = resolved;
   const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
+  const tokenOptions = { router: resolved.name, tokenSeconds: resolved.tokenSeconds, required: apiKeys !== undefined };
+  const tokens = await TokenIssuer.start(tokenOptions, timers);
   const fleet = new Fleet();
   const catalog = new Catalog();
   const candidates = new Candidates(fleet, catalog, resolved.placement);
   const health = new RouterHealth(fleet);
   const workers = new WorkerClients();
-  const adapters = new RouterAdapterService({ catalog, candidates, workers });
+  const adapters = new RouterAdapterService({ catalog, candidates, workers, tokens });
+  const { name, heartbeatMillis } = resolved;
+  const joining = { router: name, heartbeatMillis, accessKeys: tokens.accessKeys };
   const control = await startControlServer(
     {
       adapters,
       health: health.state,
       fleet: {
-        join: (requests, context) =>
-          serveJoin(requests, context, fleet, { router: resolved.name, heartbeatMillis: resolved.heartbeatMillis }, timers, log),
+        join: (requests, context) => serveJoin(requests, context, fleet, joining, timers, log),
         watchFleet(request, context) {
           context.abortOnTerminate();
           return watchFleet(request, context.signal, fleet, timers);
@@ -68,7 +72,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const running = () => Math.min(maxStreams, sequencesOf(fleet.view.members));
   const admission = new Admission({ running, waiting: maxQueue }, timers.now);
   const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
-  const parts = { candidates, streams, admission, breakers, control: { name: "router", address: control.address }, log };
+  const parts = { candidates, streams, admission, breakers, tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const relay = new Http2Relay(policy, resolved.relay, timers, (error) => {
     log.error("bug in the relay", { stack: String((error as Error).stack) });
@@ -95,6 +99,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
 
   async function close(): Promise<void> {
     stopSweeping();
+    tokens.close();
     workers.close();
     await relay.close();
     await control.close();

@@ -37,6 +37,10 @@ test("with API keys, everything but health and reflection needs one, workers inc
     expect(errorInfo(refused.error)?.reason).toBe("UNAUTHENTICATED");
   }
   expect((await generate("Bearer good-key")).text).toBe("hello");
+  // Workers are to share fairly between keys, whatever callers say of themselves.
+  const qos = { priority: 3, tenant: "somebody-else" };
+  await hear(connection.client.generate({ ...textRequest("a"), qos }, { metadata: Metadata({ authorization: "Bearer good-key" }) }));
+  expect(invited.calls.map(({ request }) => request.qos)).toMatchObject([{ tenant: "key 0" }, { tenant: "key 0", priority: 3 }]);
 
   const channel = createChannel(router.address);
   const adapters = createClient(AdapterServiceDefinition, channel).listAdapters({});

@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import type { JoinRequest, JoinResponse, PrefetchAdapter, WorkerHello } from "@polygraft/api";
+import type { KeyRing } from "../access/key-ring.js";
 import type { AdapterStore } from "../adapters/store.js";
 import { Signal } from "../signal.js";
 import type { LoadMeter } from "./load-meter.js";
@@ -10,6 +11,8 @@ export interface FleetMember {
   readonly hello: WorkerHello;
   readonly adapters: AdapterStore;
   readonly meter: LoadMeter;
+  /** Learns whose access tokens to take. */
+  readonly keys: KeyRing;
   /** A router asks for an adapter ahead of its first request. */
   prefetch(wanted: PrefetchAdapter): void;
   /** A router asks the worker to leave. */
@@ -53,12 +56,13 @@ export class JoinSession {
   /** Ends the stream from this side. */
   end(): void {
     this.ended = true;
+    this.member.keys.leave(this);
     this.feed.stop();
     this.stopMeter();
     this.wake.notify();
   }
 
-  /** Takes what the router says. */
+  /** Takes what the router says. Throws if that is more than it may say; the stream is to be ended then. */
   receive({ message }: JoinResponse): void {
     switch (message?.$case) {
       case "welcome":
@@ -68,6 +72,8 @@ export class JoinSession {
         return this.member.prefetch(message.value);
       case "drain":
         return this.member.drain(message.value.reason);
+      case "accessKeys":
+        return this.member.keys.learn(this, message.value);
       case undefined: // of a newer router
     }
   }

@@ -1,5 +1,7 @@
+import { QosOptions } from "@polygraft/api";
 import type { GenerateRequest, GenerateResponse, InferenceServiceImplementation } from "@polygraft/api";
 import type { CallContext } from "nice-grpc-common";
+import type { Caller, Gate } from "../access/gate.js";
 import type { AdapterLease, AdapterStore } from "../adapters/store.js";
 import { abortable } from "../abortable.js";
 import { EngineError, type Engine } from "../engine/engine.js";
@@ -18,6 +20,8 @@ import { StepFlusher } from "./step-flusher.js";
 
 /** What serves generations. */
 export interface InferenceOptions {
+  /** Who may call. */
+  readonly gate: Gate;
   readonly engine: Engine;
   readonly encoder: PromptEncoder;
   readonly adapters: AdapterStore;
@@ -41,6 +45,7 @@ export class InferenceService implements InferenceServiceImplementation {
 
   async *generate(request: GenerateRequest, context: CallContext): AsyncGenerator<GenerateResponse> {
     const arrival = nowMicros();
+    const caller = await this.options.gate.admit(context.metadata);
     context.header.set("polygraft-worker", this.options.worker.name);
     const leave = this.options.admission.enter();
     const span = new RequestSpan(context.metadata);
@@ -49,7 +54,7 @@ export class InferenceService implements InferenceServiceImplementation {
     const cancel = (): void => run?.cancel(scope.signal.reason);
     scope.signal.addEventListener("abort", cancel, { once: true });
     try {
-      const plan = this.plan(request, context);
+      const plan = this.plan(inTheNameOf(caller, request), context);
       span.describe(plan, this.options.worker.model);
       if (plan.ttftTargetMillis !== undefined) scope.expectStart(plan.ttftTargetMillis);
       run = await this.start(plan, arrival, scope);
@@ -94,6 +99,11 @@ export class InferenceService implements InferenceServiceImplementation {
   private async lease({ adapter, onMiss }: Plan, signal: AbortSignal): Promise<AdapterLease | undefined> {
     return adapter && this.options.adapters.acquire(adapter, onMiss, signal);
   }
+}
+
+/** Whoever is known by a token uses his own fair share, whatever the request says. */
+function inTheNameOf({ tenant }: Caller, request: GenerateRequest): GenerateRequest {
+  return tenant === undefined ? request : { ...request, qos: { ...(request.qos ?? QosOptions.create()), tenant } };
 }
 
 function isSlotGone(error: unknown): boolean {

@@ -6,16 +6,19 @@ import {
   type AdapterServiceImplementation,
   type InferenceServiceImplementation,
 } from "@polygraft/api";
-import { createServer } from "nice-grpc";
+import { createServer, type ServerMiddleware } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
 import { ServerReflection, ServerReflectionService } from "nice-grpc-server-reflection";
+import type { Gate } from "../access/gate.js";
 import type { Log } from "../log.js";
 import type { WorkerHealth } from "./health.js";
 import { reportBugs } from "./report-bugs.js";
 
 /** What a worker serves. */
 export interface WorkerServices {
+  /** Who may call what is neither health nor reflection. The inference service asks it itself. */
+  readonly gate: Gate;
   readonly inference: InferenceServiceImplementation;
   readonly adapters: AdapterServiceImplementation;
   readonly health: WorkerHealth;
@@ -42,13 +45,21 @@ export async function startWorkerServer(address: string, services: WorkerService
     .use(errorDetailsServerMiddleware)
     .use(reportBugs(log));
   server.add(withoutCopies(InferenceServiceDefinition), services.inference);
-  server.add(AdapterServiceDefinition, services.adapters);
+  server.with(guard(services.gate)).add(AdapterServiceDefinition, services.adapters);
   server.add(HealthDefinition, HealthServiceImpl(services.health.state));
   const image = await readFile(resolve("@polygraft/api/polygraft.binpb"));
   const names = [InferenceServiceDefinition.fullName, AdapterServiceDefinition.fullName];
   server.add(ServerReflectionService, ServerReflection(image, names));
   const port = await server.listen(address);
   return { port, shutdown: async () => server.shutdown(), forceShutdown: () => server.forceShutdown() };
+}
+
+/** Asks the gate first. Not for streams of tokens: each middleware is one more generator that every message goes through. */
+function guard(gate: Gate): ServerMiddleware {
+  return async function* admit(call, context) {
+    await gate.admit(context.metadata);
+    return yield* call.next(call.request, context);
+  };
 }
 
 /**

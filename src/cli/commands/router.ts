@@ -6,6 +6,7 @@ interface RouterCommandOptions {
   readonly listen: string;
   readonly name?: string;
   readonly apiKeys?: string;
+  readonly tokenSeconds: number;
   readonly maxStreams: number;
   readonly maxQueue: number;
   readonly drainSeconds: number;
@@ -29,6 +30,7 @@ export function routerCommand(): Command {
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:50051")
     .option("--name <name>", "name that workers see (default: the host's name)")
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
+    .option("--token-seconds <s>", "life of the access tokens that clients in direct mode show to workers", integer(1, 3600), 60)
     .option("--max-streams <n>", "most generations that run at once", integer(1), 4096)
     .option("--max-queue <n>", "most generations that wait for their turn; what is more is refused", integer(0), 1024)
     .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)

@@ -21,6 +21,7 @@ export function workerCommand(): Command {
     .option("--advertise <host:port>", "address that routers are told (default: the one it listens on)", hostPort)
     .option("--name <name>", "stable name, which placement hashes (default: host:port)")
     .option("--model-name <name>", "name of the base model (default: the folder's name)")
+    .option("--require-token", "refuse calls without an access token of its routers (default: if a router asks for API keys)")
     .option("--weight <x>", "share of the fleet's work, against the other workers' (default: 1)", decimal(0, 1e6))
     .option("--zone <name>", "failure domain");
   for (const option of [...engineOptions(), ...adapterOptions()]) command.addOption(option);

@@ -1,7 +1,8 @@
 import type { Adapter, AdapterRef, AdapterServiceClient, AdapterServiceImplementation } from "@polygraft/api";
 import { place } from "@polygraft/placement";
-import { Status } from "nice-grpc";
+import { Metadata, Status } from "nice-grpc";
 import type { CallContext } from "nice-grpc";
+import type { TokenIssuer } from "../access/token-issuer.js";
 import type { Candidates } from "../dispatch/candidates.js";
 import { noWorker } from "../dispatch/candidates.js";
 import { adapterKey } from "../dispatch/generate-route.js";
@@ -19,10 +20,12 @@ export interface AdapterServiceParts {
   readonly catalog: Catalog;
   readonly candidates: Candidates;
   readonly workers: WorkerClients;
+  /** Has workers take the router's calls. */
+  readonly tokens: TokenIssuer;
 }
 
 /** A worker's answer to something asked of it. */
-type Ask = (client: AdapterServiceClient, options: { signal: AbortSignal }) => Promise<{ adapter?: Adapter | undefined }>;
+type Ask = (client: AdapterServiceClient, options: { signal: AbortSignal; metadata: Metadata }) => Promise<{ adapter?: Adapter | undefined }>;
 
 /**
  * The adapter service of a router: it lists and describes from the catalog, and passes on what is to be done. Loading
@@ -98,9 +101,10 @@ export class RouterAdapterService implements AdapterServiceImplementation {
   /** Asks all of these workers; the adapter with what the catalog knows and what each has answered. */
   async #ask(workers: readonly FleetMember[], context: CallContext, ask: Ask): Promise<Adapter> {
     const { signal } = context;
+    const metadata = Metadata({ authorization: this.#parts.tokens.authorization });
     const answers = await Promise.allSettled(
       workers.map(async (worker) => {
-        const { adapter } = await ask(this.#parts.workers.get(worker.hello.address), { signal });
+        const { adapter } = await ask(this.#parts.workers.get(worker.hello.address), { signal, metadata });
         if (adapter === undefined) throw serverError(emptyAnswer(worker.name));
         return { worker: worker.name, adapter };
       }),

@@ -103,6 +103,12 @@ export function checkRequestHead(head: RequestHead): Failure | undefined {
   return undefined;
 }
 
+/** Bytes that, appended to a serialized `GenerateRequest`, have its `qos` name another tenant. */
+export function tenantField(qos: QosOptions, tenant: string): Uint8Array {
+  const own = QosOptions.encode({ ...qos, tenant }).finish();
+  return new BinaryWriter().uint32((field.qos << 3) | lengthDelimited).bytes(own).finish();
+}
+
 /** Bytes that, appended to a serialized `GenerateRequest`, set its `request_id`. */
 export function requestIdField(requestId: string): Uint8Array {
   return new BinaryWriter().uint32((field.requestId << 3) | lengthDelimited).string(requestId).finish();

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
 import { Status } from "nice-grpc";
 import { HealthDefinition } from "nice-grpc-server-health";
+import { callerHeaders } from "../access/caller-headers.js";
+import type { TokenHolder, TokenIssuer } from "../access/token-issuer.js";
 import type { ApiKeys } from "../admission/api-keys.js";
 import type { Admission, Place } from "../admission/admission.js";
 import type { StreamLimit } from "../admission/stream-limit.js";
@@ -12,7 +14,7 @@ import type { Log } from "../log.js";
 import type { Breakers } from "./breakers.js";
 import type { Candidates } from "./candidates.js";
 import { GenerateRoute } from "./generate-route.js";
-import { checkRequestHead, readRequestHead, requestIdField } from "./request-head.js";
+import { checkRequestHead, readRequestHead, requestIdField, tenantField } from "./request-head.js";
 import type { RequestHead } from "./request-head.js";
 import { RequestSpan } from "./request-span.js";
 
@@ -26,6 +28,8 @@ export interface RouterPolicyParts {
   /** Says which of them run. */
   readonly admission: Admission;
   readonly breakers: Breakers;
+  /** Has workers take the router's calls. */
+  readonly tokens: TokenIssuer;
   /** Absent: everybody is welcome. */
   readonly apiKeys?: ApiKeys;
   readonly log: Log;
@@ -71,7 +75,7 @@ export class RouterPolicy implements CallPolicy {
       if (failure !== undefined) return { kind: "refuse", failure };
     }
     if (call.path === generatePath) return this.#generate(call);
-    if (ownServices.has(service)) return { kind: "pass", target: control };
+    if (ownServices.has(service)) return { kind: "pass", target: control, headers: callerHeaders(callerOf(call, apiKeys)) };
     return { kind: "refuse", failure: unknownMethod(call.path) };
   }
 
@@ -90,13 +94,13 @@ class GenerateDispatch implements Dispatch {
   readonly #span: RequestSpan;
   #route: GenerateRoute | undefined;
   #requestId = "";
-  readonly #client: string;
+  readonly #caller: TokenHolder;
   #head: RequestHead | undefined;
   #place: Place | undefined;
   #outcome: Outcome | undefined;
 
   constructor(call: CallHead, parts: RouterPolicyParts) {
-    this.#client = clientOf(call, parts.apiKeys);
+    this.#caller = callerOf(call, parts.apiKeys);
     this.#parts = parts;
     this.#span = new RequestSpan(call.headers);
   }
@@ -108,9 +112,13 @@ class GenerateDispatch implements Dispatch {
     const requestId = head.requestId === "" ? randomUUID() : head.requestId;
     this.#requestId = requestId;
     this.#span.describe(head, requestId);
-    const appended = head.requestId === "" ? requestIdField(requestId) : new Uint8Array();
-    const sent = { appended, headers: this.#span.headers() };
-    const { candidates, breakers } = this.#parts;
+    const { tenant } = this.#caller;
+    const appended = Buffer.concat([
+      ...(head.requestId === "" ? [requestIdField(requestId)] : []),
+      ...(tenant === undefined ? [] : [tenantField(head.qos, tenant)]),
+    ]);
+    const { candidates, breakers, tokens } = this.#parts;
+    const sent = { appended, headers: { ...this.#span.headers(), authorization: tokens.authorization } };
     this.#head = head;
     this.#route = new GenerateRoute({ ...head, requestId }, candidates, breakers, sent);
     return this.#route;
@@ -119,7 +127,7 @@ class GenerateDispatch implements Dispatch {
   admit(waiter: Waiter): void {
     const { qos, tokens = 0 } = this.#head ?? {};
     const place = this.#parts.admission.apply({
-      client: this.#client,
+      client: this.#caller.client,
       priority: qos?.priority ?? 0,
       tokens,
       ...(qos?.ttftTargetMillis === undefined ? {} : { firstTokenMillis: qos.ttftTargetMillis }),
@@ -148,9 +156,11 @@ function tellsPace({ status }: Outcome): boolean {
   return status === Status.OK || status === Status.DEADLINE_EXCEEDED;
 }
 
-/** Whose share a call uses: that of its key, else of its address. */
-function clientOf({ headers, peer }: CallHead, apiKeys: ApiKeys | undefined): string {
-  return apiKeys === undefined ? peer : `key ${apiKeys.indexOf(single(headers, "authorization") ?? "")}`;
+/** Whose share a call uses: that of its key, which is the tenant for workers, too; else that of its address. */
+function callerOf({ headers, peer }: CallHead, apiKeys: ApiKeys | undefined): TokenHolder {
+  if (apiKeys === undefined) return { client: peer };
+  const key = `key ${apiKeys.indexOf(single(headers, "authorization") ?? "")}`;
+  return { client: key, tenant: key };
 }
 
 /** What callers and workers of a router that shuts down are told. */

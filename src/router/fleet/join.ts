@@ -1,4 +1,4 @@
-import type { JoinRequest, JoinResponse } from "@polygraft/api";
+import type { AccessKeys, JoinRequest, JoinResponse } from "@polygraft/api";
 import type { CallContext } from "nice-grpc";
 import { invalidField, serverError } from "../failure.js";
 import type { Failure } from "../failure.js";
@@ -15,6 +15,8 @@ export interface JoinOptions {
   readonly router: string;
   /** Longest silence allowed between load samples, in milliseconds. */
   readonly heartbeatMillis: number;
+  /** Whose access tokens they are to take. */
+  readonly accessKeys: AccessKeys;
 }
 
 /** Prefetches and the like that may wait for one worker. They are hints: what is too much is not sent. */
@@ -92,8 +94,9 @@ class JoinSession {
       this.#member = this.#fleet.join(message.value, expel, this.#timers.now());
       this.#member.tell = (message) => void this.#outbox.push(message);
       this.#log.info("worker joined", { worker: message.value.name, address: message.value.address });
-      const { router, heartbeatMillis } = this.#options;
+      const { router, heartbeatMillis, accessKeys } = this.#options;
       this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis } } });
+      this.#outbox.push({ message: { $case: "accessKeys", value: accessKeys } });
       return undefined;
     }
     const member = this.#member;

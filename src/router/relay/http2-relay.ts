@@ -163,7 +163,7 @@ export class Http2Relay implements Relay {
       case "refuse":
         return call.fail(reception.failure);
       case "pass":
-        return passThrough(call, reception.target, this.#drop, this.#pool);
+        return passThrough(call, reception, this.#drop, this.#pool);
       case "dispatch":
         return new DispatchedCall(call, reception, {
           pool: this.#pool,

@@ -2,7 +2,7 @@ import { Status } from "nice-grpc";
 import type { ClientCall } from "./client-call.js";
 import { formatGrpcTimeout } from "./grpc-timeout.js";
 import { passedOn } from "./headers.js";
-import type { Target } from "./relay.js";
+import type { Passage } from "./relay.js";
 import type { SessionPool } from "./session-pool.js";
 import { UpstreamCall } from "./upstream-call.js";
 
@@ -10,10 +10,11 @@ import { UpstreamCall } from "./upstream-call.js";
  * Passes a call of any kind to one target: bytes both ways as they come. Each side is read only as fast as the other
  * one takes, and the end of either is the end of both.
  */
-export function passThrough(client: ClientCall, target: Target, drop: ReadonlySet<string>, pool: SessionPool): void {
+export function passThrough(client: ClientCall, { target, headers: own }: Passage, drop: ReadonlySet<string>, pool: SessionPool): void {
   const left = client.millisLeft;
   const headers = {
     ...passedOn(client.head.headers, drop),
+    ...own,
     ":method": "POST",
     ":path": client.head.path,
     te: "trailers",

@@ -54,6 +54,8 @@ export interface Refusal {
 export interface Passage {
   readonly kind: "pass";
   readonly target: Target;
+  /** Request headers to set, over those of the client. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** Reads the call's one request message, then tries targets until one of them begins to answer. */

@@ -196,6 +196,9 @@ export interface JoinResponse {
     | //
     /** Stop taking requests, finish, leave. */
     { $case: "drain"; value: DrainWorker }
+    | //
+    /** Whose access tokens to take. Follows `welcome`, and comes again when the keys change. */
+    { $case: "accessKeys"; value: AccessKeys }
     | undefined;
 }
 
@@ -205,6 +208,30 @@ export interface Welcome {
   router: string;
   /** Longest silence allowed between load samples, in milliseconds. */
   heartbeatMillis: number;
+}
+
+/**
+ * The keys of a router's access tokens: all of them, in place of those that it named before.
+ *
+ * A token is a JWT in compact form (RFC 7519), sent as `authorization: Bearer …`. Its header names the key in `kid`. Its
+ * claims are `iss`, the router's name; `aud`, "polygraft-worker"; `sub`, the client as the router tells clients apart;
+ * `iat` and `exp`; and, where the router authenticates clients, `tenant`, which takes the place of `qos.tenant`.
+ */
+export interface AccessKeys {
+  /** At most 8. The worker keeps them for `token_seconds` after the router's stream has ended. */
+  keys: AccessKey[];
+  /** Refuse inference and adapter calls without a token. Unless the worker is told otherwise, it does so from then on. */
+  required: boolean;
+  /** Longest life of a token, in seconds. */
+  tokenSeconds: number;
+}
+
+/** A key with which a router signs access tokens. */
+export interface AccessKey {
+  /** Tells keys apart: `kid` of the tokens. At most 64 bytes. */
+  id: string;
+  /** The public key, a SubjectPublicKeyInfo in DER, at most 1024 bytes. P-256, for signatures of the kind "ES256". */
+  publicKey: Buffer;
 }
 
 /** A hint to load an adapter. */
@@ -1169,6 +1196,9 @@ export const JoinResponse: MessageFns<JoinResponse> = {
       case "drain":
         DrainWorker.encode(message.message.value, writer.uint32(26).fork()).join();
         break;
+      case "accessKeys":
+        AccessKeys.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1210,6 +1240,14 @@ export const JoinResponse: MessageFns<JoinResponse> = {
             message.message = { $case: "drain", value: DrainWorker.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = { $case: "accessKeys", value: AccessKeys.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1243,6 +1281,12 @@ export const JoinResponse: MessageFns<JoinResponse> = {
       case "drain": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "drain", value: DrainWorker.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "accessKeys": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "accessKeys", value: AccessKeys.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1314,6 +1358,152 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.router = object.router ?? "";
     message.heartbeatMillis = object.heartbeatMillis ?? 0;
+    return message;
+  },
+};
+
+function createBaseAccessKeys(): AccessKeys {
+  return { keys: [], required: false, tokenSeconds: 0 };
+}
+
+export const AccessKeys: MessageFns<AccessKeys> = {
+  encode(message: AccessKeys, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      AccessKey.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.required !== false) {
+      writer.uint32(16).bool(message.required);
+    }
+    if (message.tokenSeconds !== 0) {
+      writer.uint32(24).uint32(message.tokenSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AccessKeys {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAccessKeys();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(AccessKey.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.required = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tokenSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AccessKeys>): AccessKeys {
+    return AccessKeys.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AccessKeys>): AccessKeys {
+    const message = createBaseAccessKeys();
+    message.keys = object.keys?.map((e) => AccessKey.fromPartial(e)) || [];
+    message.required = object.required ?? false;
+    message.tokenSeconds = object.tokenSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseAccessKey(): AccessKey {
+  return { id: "", publicKey: Buffer.alloc(0) };
+}
+
+export const AccessKey: MessageFns<AccessKey> = {
+  encode(message: AccessKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.publicKey.length !== 0) {
+      writer.uint32(18).bytes(message.publicKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AccessKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAccessKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.publicKey = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AccessKey>): AccessKey {
+    return AccessKey.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AccessKey>): AccessKey {
+    const message = createBaseAccessKey();
+    message.id = object.id ?? "";
+    message.publicKey = object.publicKey ?? Buffer.alloc(0);
     return message;
   },
 };
