@@ -259,21 +259,11 @@ def save_adapter(model: PeftModel, adapter: Adapter, base: str, folder: Path) ->
     path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def generate(case: Case, seed: int, out: Path) -> None:
-    """Writes one golden model."""
-    folder = out / case.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    generator = torch.Generator().manual_seed(seed)
-
-    def fresh() -> PreTrainedModel:
-        return AutoModelForCausalLM.from_config(case.config, attn_implementation="eager").float().eval()
-
-    base = fresh()
-    draw_weights(base, DTYPES[case.dtype], generator)
+def write_expected(case: Case, base: PreTrainedModel, generator: torch.Generator, folder: Path) -> None:
+    """Draws a case's adapters and prompts and writes them with what `base`, in float32, says with each adapter."""
     models: dict[str, torch.nn.Module] = {"base": base}
     for adapter in case.adapters:
-        copy = fresh()
+        copy = AutoModelForCausalLM.from_config(case.config, attn_implementation="eager").float().eval()
         copy.load_state_dict(base.state_dict())
         model = get_peft_model(copy, LoraConfig(task_type="CAUSAL_LM", inference_mode=True, **adapter.config)).eval()
         draw_adapter(model, DTYPES[adapter.dtype], generator)
@@ -291,6 +281,17 @@ def generate(case: Case, seed: int, out: Path) -> None:
 
     for adapter in case.adapters:
         save_adapter(models[adapter.name], adapter, f"polygraft/golden-{case.name}", folder / "adapters" / adapter.name)
+
+
+def generate(case: Case, seed: int, out: Path) -> None:
+    """Writes one golden model."""
+    folder = out / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(seed)
+    base = AutoModelForCausalLM.from_config(case.config, attn_implementation="eager").float().eval()
+    draw_weights(base, DTYPES[case.dtype], generator)
+    write_expected(case, base, generator, folder)
     base.to(DTYPES[case.dtype]).save_pretrained(folder, max_shard_size=case.max_shard_size)
 
 

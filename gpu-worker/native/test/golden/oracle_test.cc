@@ -23,7 +23,9 @@ double largest_magnitude(const std::vector<std::vector<float>>& rows) {
 TEST(all_golden_models_are_there) {
   std::vector<std::string> names;
   for (const golden::GoldenModel& model : golden::models()) names.push_back(model.name);
-  CHECK(names == (std::vector<std::string>{"llama-linear", "llama2", "llama3", "mistral", "qwen2", "qwen3"}));
+  CHECK(names == (std::vector<std::string>{"llama-linear", "llama2", "llama2-awq", "llama2-gptq",
+                                           "llama2-gptq-act-order", "llama2-gptq-asymmetric", "llama2-nf4",
+                                           "llama2-nf4-nested", "llama3", "mistral", "qwen2", "qwen3"}));
 }
 
 // transformers computes in float32, so this measures its rounding, too: 2e-5 of the largest logit.
