@@ -107,7 +107,7 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
   const bool quantize = int8_ && view.scheme != Scheme::kF32;
   const uint32_t k = view.k;
 
-  // Phase 1: quantize rows, and shrink the rows of adapters.
+  // First: quantize rows, and shrink the rows of adapters.
   QuantizedRows quantized{};
   uint32_t row_step = 1, quantize_tickets = 0;
   if (quantize) {
@@ -115,23 +115,21 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
     row_step = ticket_items(k, kRowTicket, rows, pool_.threads());
     quantize_tickets = divide_up(rows, row_step);
   }
+  const auto quantize_rows = [&](uint32_t ticket) {
+    for (uint32_t row = ticket * row_step; row < std::min(rows, (ticket + 1) * row_step); ++row)
+      kernels_.quantize_row(x + static_cast<size_t>(row) * k, k, view.blocks, view.group,
+                            quantized_.codes.data() + static_cast<size_t>(row) * quantized.stride,
+                            quantized_.scales.data() + static_cast<size_t>(row) * quantized.groups,
+                            quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups,
+                            quantized_.scaled_sums.data() + static_cast<size_t>(row) * quantized.groups);
+  };
   const uint32_t shrink_tickets = static_cast<uint32_t>(plan.shrink_tickets.size()) - 1;
-  const auto prepare = [&](uint32_t ticket) {
-    if (ticket < quantize_tickets) {
-      for (uint32_t row = ticket * row_step; row < std::min(rows, (ticket + 1) * row_step); ++row)
-        kernels_.quantize_row(x + static_cast<size_t>(row) * k, k, view.blocks, view.group,
-                              quantized_.codes.data() + static_cast<size_t>(row) * quantized.stride,
-                              quantized_.scales.data() + static_cast<size_t>(row) * quantized.groups,
-                              quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups,
-                              quantized_.scaled_sums.data() + static_cast<size_t>(row) * quantized.groups);
-      return;
-    }
-    ticket -= quantize_tickets;
+  const auto shrink = [&](uint32_t ticket) {
     for (uint32_t i = plan.shrink_tickets[ticket]; i < plan.shrink_tickets[ticket + 1]; ++i)
       kernels_.shrink_tile(plan.shrinks[i]);
   };
 
-  // Phase 2: row blocks, and within one all columns, so that a block's activations stay in the cache.
+  // Then: row blocks, and within one all columns, so that a block's activations stay in the cache.
   const bool paired = epilogue == TileEpilogue::kSwiGlu;
   uint32_t units = 0;  // a tile, or a pair of gate and up
   for (const TileRange& range : plan.ranges) units += range.tiles;
@@ -170,7 +168,7 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
       kernels_.linear_tile(tile);
     }
   };
-  pool_.run_phases(quantize_tickets + shrink_tickets, prepare, row_blocks * tickets_per_block, multiply);
+  pool_.run_stages(quantize_tickets, quantize_rows, shrink_tickets, shrink, row_blocks * tickets_per_block, multiply);
 }
 
 void CpuBackend::rope_and_store_kv(const DeviceModel& model, const StepBatch& batch, uint32_t layer, float* qkv,
@@ -248,7 +246,7 @@ void CpuBackend::attention(const DeviceModel& model, const StepBatch& batch, uin
   };
   pool_.run(static_cast<uint32_t>(tickets_.size()), [&](uint32_t index) {
     const SequenceTicket& ticket = tickets_[index];
-    const uint32_t following = index + pool_.threads();  // threads take tickets in turns, if about
+    const uint32_t following = index + 1;  // what this thread takes next, if nobody else did
     const SequenceSpan& sequence = batch.sequences[ticket.sequence];
     const size_t row = sequence.first_row + ticket.row;
     const size_t column = static_cast<size_t>(ticket.kv_head * group + ticket.sub_head) * config.head_dim;

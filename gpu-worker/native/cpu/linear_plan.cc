@@ -42,7 +42,6 @@ void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batc
       segments_.push_back({sequence.first_row, sequence.count, adapter});
   }
 
-  const uint32_t k = op.matrix.view().k;
   spans.resize(op.parts.size());
   shrinks.clear();
   size_t needed = 0;
@@ -53,12 +52,12 @@ void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batc
   if (shrunk.size() < needed) shrunk.resize(needed);
 
   float* v = shrunk.data();
-  for (size_t p = 0; p < op.parts.size(); ++p) {
-    spans[p].clear();
-    for (const Segment& segment : segments_) {
+  for (std::vector<ExpandSpan>& part : spans) part.clear();
+  for (const Segment& segment : segments_) {
+    for (size_t p = 0; p < op.parts.size(); ++p) {
       const CpuAdapterModule& module = segment.adapter->module(layer, op.parts[p].projection);
       if (module.rank == 0) continue;
-      const uint32_t rank_tiles = tiles_of(module.rank), v_stride = rank_tiles * kLanes;
+      const uint32_t v_stride = tiles_of(module.rank) * kLanes;
       spans[p].push_back({.first_row = segment.first_row,
                           .count = segment.count,
                           .rank = module.rank,
@@ -67,20 +66,30 @@ void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batc
                           .b = module.b,
                           .v = v,
                           .v_stride = v_stride});
-      for (uint32_t row = 0; row < segment.count; row += kShrinkRows)
-        for (uint32_t tile = 0; tile < rank_tiles; ++tile)
-          shrinks.push_back({.a = module.a + tile * module.a_tile_bytes,
-                             .type = module.type,
-                             .k = k,
-                             .rows = std::min(kShrinkRows, segment.count - row),
-                             .x = x + static_cast<size_t>(segment.first_row + row) * k,
-                             .x_stride = k,
-                             .v = v + static_cast<size_t>(row) * v_stride + tile * kLanes,
-                             .v_stride = v_stride});
       v += static_cast<size_t>(segment.count) * v_stride;
     }
+    // Ascending rows, so that a thread shrinks the rows that it has computed.
+    for (uint32_t row = 0; row < segment.count; row += kShrinkRows) add_shrinks(op, layer, segment, row, x);
   }
   cut_shrink_tickets();
+}
+
+void LinearPlan::add_shrinks(const LinearOp& op, uint32_t layer, const Segment& segment, uint32_t row, const float* x) {
+  const uint32_t k = op.matrix.view().k;
+  for (size_t p = 0; p < op.parts.size(); ++p) {
+    const CpuAdapterModule& module = segment.adapter->module(layer, op.parts[p].projection);
+    if (module.rank == 0) continue;
+    const ExpandSpan& span = spans[p].back();
+    for (uint32_t tile = 0; tile < tiles_of(module.rank); ++tile)
+      shrinks.push_back({.a = module.a + tile * module.a_tile_bytes,
+                         .type = module.type,
+                         .k = k,
+                         .rows = std::min(kShrinkRows, segment.count - row),
+                         .x = x + static_cast<size_t>(segment.first_row + row) * k,
+                         .x_stride = k,
+                         .v = span.v + static_cast<size_t>(row) * span.v_stride + tile * kLanes,
+                         .v_stride = span.v_stride});
+  }
 }
 
 void LinearPlan::cut_shrink_tickets() {

@@ -37,6 +37,8 @@ struct LinearPlan {
     uint32_t first_row, count;
     const CpuAdapter* adapter;
   };
+  // Those of kShrinkRows rows of a segment from its row `row`, into the vectors of its spans.
+  void add_shrinks(const LinearOp& op, uint32_t layer, const Segment& segment, uint32_t row, const float* x);
   void cut_shrink_tickets();
   std::vector<Segment> segments_;
 };

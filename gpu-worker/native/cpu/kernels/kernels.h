@@ -50,7 +50,7 @@ struct ExpandSpan {
   AdapterType type;
   float scaling;
   const void* b;   // [tile][rank][16]
-  const float* v;  // [row - first_row][v_stride]
+  float* v;  // [row - first_row][v_stride], what shrinking left
   uint32_t v_stride;
 };
 
