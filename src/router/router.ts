@@ -1,4 +1,5 @@
 import { WorkerState } from "@polygraft/api";
+import { readCaller } from "./access/caller-headers.js";
 import { TokenIssuer } from "./access/token-issuer.js";
 import { Admission } from "./admission/admission.js";
 import { ApiKeys } from "./admission/api-keys.js";
@@ -12,6 +13,7 @@ import { Breakers } from "./dispatch/breakers.js";
 import { Candidates } from "./dispatch/candidates.js";
 import { sequencesOf } from "./dispatch/capacity.js";
 import { HandOver } from "./dispatch/hand-over.js";
+import { serveFollow } from "./direct/follow.js";
 import { draining, RouterPolicy } from "./dispatch/router-policy.js";
 import { Fleet } from "./fleet/fleet.js";
 import { serveJoin } from "./fleet/join.js";
@@ -51,12 +53,19 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const health = new RouterHealth(fleet);
   const workers = new WorkerClients();
   const adapters = new RouterAdapterService({ catalog, candidates, workers, tokens });
+  const following = { fleet, catalog, policy: resolved.placement, tokens, timers };
   const { name, heartbeatMillis } = resolved;
   const joining = { router: name, heartbeatMillis, accessKeys: tokens.accessKeys };
   const control = await startControlServer(
     {
       adapters,
       health: health.state,
+      direct: {
+        follow(requests, context) {
+          context.abortOnTerminate();
+          return serveFollow(requests, readCaller(context.metadata), following, context.signal);
+        },
+      },
       fleet: {
         join: (requests, context) => serveJoin(requests, context, fleet, joining, timers, log),
         watchFleet(request, context) {

@@ -1,12 +1,6 @@
 import { Tier } from "@polygraft/api";
 import type { Adapter } from "@polygraft/api";
-
-/** What an adapter takes on a device. */
-export interface AdapterSize {
-  readonly rank: number;
-  /** 0: no worker has opened it yet. */
-  readonly bytes: number;
-}
+import type { AdapterSize } from "@polygraft/placement";
 
 /** What the fleet knows of one adapter name: who announced which revision of it. */
 export class CatalogEntry {

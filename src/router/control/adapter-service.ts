@@ -1,11 +1,10 @@
 import type { Adapter, AdapterRef, AdapterServiceClient, AdapterServiceImplementation } from "@polygraft/api";
-import { place } from "@polygraft/placement";
+import { adapterKey, place } from "@polygraft/placement";
 import { Metadata, Status } from "nice-grpc";
 import type { CallContext } from "nice-grpc";
 import type { TokenIssuer } from "../access/token-issuer.js";
 import type { Candidates } from "../dispatch/candidates.js";
 import { noWorker } from "../dispatch/candidates.js";
-import { adapterKey } from "../dispatch/generate-route.js";
 import { invalidField, isFailure, serverError } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { FleetMember } from "../fleet/member.js";

@@ -2,8 +2,8 @@ import { setMaxListeners } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AdapterServiceDefinition, FleetServiceDefinition } from "@polygraft/api";
-import type { AdapterServiceImplementation, FleetServiceImplementation } from "@polygraft/api";
+import { AdapterServiceDefinition, DirectServiceDefinition, FleetServiceDefinition } from "@polygraft/api";
+import type { AdapterServiceImplementation, DirectServiceImplementation, FleetServiceImplementation } from "@polygraft/api";
 import { createServer, ServerError, Status } from "nice-grpc";
 import type { ServerMiddleware } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
@@ -20,6 +20,7 @@ import type { Terminable } from "./terminable.js";
 export interface ControlServices {
   readonly adapters: AdapterServiceImplementation;
   readonly fleet: FleetServiceImplementation<Terminable>;
+  readonly direct: DirectServiceImplementation<Terminable>;
   readonly health: HealthState;
 }
 
@@ -45,6 +46,7 @@ export async function startControlServer(services: ControlServices, log: Log): P
     .use(terminable(stopping.signal));
   server.add(AdapterServiceDefinition, services.adapters);
   server.add(FleetServiceDefinition, services.fleet);
+  server.add(DirectServiceDefinition, services.direct);
   server.add(HealthDefinition, HealthServiceImpl(services.health));
   server.add(ServerReflectionService, await reflection());
   await server.listen(address);

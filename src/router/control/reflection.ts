@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
+import { AdapterServiceDefinition, DirectServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
 import { ServerReflection } from "nice-grpc-server-reflection";
 
 const { resolve } = createRequire(import.meta.url);
@@ -12,5 +12,6 @@ export async function reflection(): Promise<ReturnType<typeof ServerReflection>>
     InferenceServiceDefinition.fullName,
     AdapterServiceDefinition.fullName,
     FleetServiceDefinition.fullName,
+    DirectServiceDefinition.fullName,
   ]);
 }

@@ -1,5 +1,5 @@
 import type { AdapterRef } from "@polygraft/api";
-import { replicas } from "@polygraft/placement";
+import { liveFleet, rankUnitsOf, replicas } from "@polygraft/placement";
 import type { PlacementFleet, PlacementPolicy } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import type { Catalog } from "../catalog/catalog.js";
@@ -8,8 +8,8 @@ import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
 import type { FleetMember } from "../fleet/member.js";
-import { groupByModel, prepareSome, rankUnitsOf } from "./live-fleet.js";
-import type { LiveFleet } from "./live-fleet.js";
+import { groupByModel } from "./live-fleet.js";
+import type { MemberFleet } from "./live-fleet.js";
 
 /** Workers that could serve a request, ready for placement. */
 export interface CandidateSet {
@@ -26,7 +26,7 @@ export interface CandidateSet {
 interface PreparedHolders {
   readonly members: readonly FleetMember[];
   /** By model; undefined where no worker of it holds the adapter. */
-  readonly fleets: Map<string, LiveFleet | undefined>;
+  readonly fleets: Map<string, MemberFleet | undefined>;
 }
 
 const nobody: ReadonlySet<string> = new Set();
@@ -43,7 +43,7 @@ export class Candidates {
   readonly #fleet: Fleet;
   readonly #catalog: Catalog;
   /** Keyed by the list of members, which is a new one after each change. */
-  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, LiveFleet>>();
+  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, MemberFleet>>();
   /** Keyed by the set of holders, likewise. */
   readonly #byHolders = new WeakMap<ReadonlySet<string>, PreparedHolders>();
 
@@ -66,7 +66,7 @@ export class Candidates {
     if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
     const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, all, members);
     const fleet = announced ?? all;
-    const rankUnits = rankUnitsOf(entry.size, fleet);
+    const rankUnits = rankUnitsOf(entry.size, fleet.unitBytes);
     return { fleet, resident: entry.resident, rankUnits, replicas: this.#replicas(fleet, entry) };
   }
 
@@ -77,11 +77,11 @@ export class Candidates {
 
   #replicas(fleet: PlacementFleet, entry: CatalogEntry): number {
     let tokens = 0;
-    for (const [worker, requests] of entry.references) tokens += this.#fleet.member(worker)?.tokensOf(requests) ?? 0;
+    for (const [worker, requests] of entry.references) tokens += this.#fleet.member(worker)?.tally.tokensOf(requests) ?? 0;
     return replicas(fleet, { tokens, held: entry.resident.size }, this.policy);
   }
 
-  #models(members: readonly FleetMember[]): ReadonlyMap<string, LiveFleet> {
+  #models(members: readonly FleetMember[]): ReadonlyMap<string, MemberFleet> {
     let models = this.#byModel.get(members);
     if (models === undefined) {
       models = groupByModel(members);
@@ -93,9 +93,9 @@ export class Candidates {
   #announced(
     holders: ReadonlySet<string>,
     model: string,
-    all: LiveFleet,
+    all: MemberFleet,
     members: readonly FleetMember[],
-  ): LiveFleet | undefined {
+  ): MemberFleet | undefined {
     let kept = this.#byHolders.get(holders);
     if (kept?.members !== members) {
       kept = { members, fleets: new Map() };
@@ -107,10 +107,10 @@ export class Candidates {
 }
 
 /** Where all workers hold an adapter, as they do in a fleet with one store of adapters, they share what is prepared. */
-function holdersAmong(all: LiveFleet, holders: ReadonlySet<string>): LiveFleet | undefined {
+function holdersAmong(all: MemberFleet, holders: ReadonlySet<string>): MemberFleet | undefined {
   const some = all.workers.filter(({ name }) => holders.has(name));
   if (some.length === all.workers.length) return all;
-  return some.length === 0 ? undefined : prepareSome(some);
+  return some.length === 0 ? undefined : liveFleet(some);
 }
 
 /** Workers that could not be found, now. */
@@ -121,7 +121,7 @@ export function noWorker(message: string, metadata?: Readonly<Record<string, str
 
 /** The model that a request without a model name means. */
 function onlyModel(
-  models: ReadonlyMap<string, LiveFleet>,
+  models: ReadonlyMap<string, MemberFleet>,
   members: readonly FleetMember[],
   holders: ReadonlySet<string>,
 ): string | Failure {

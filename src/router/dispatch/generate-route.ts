@@ -1,9 +1,8 @@
-import { place, preferenceList } from "@polygraft/placement";
-import type { Placement, PlacementFleet, PlacementRequest } from "@polygraft/placement";
+import { place, placementKey, preferenceList } from "@polygraft/placement";
+import type { Dispatched, Placement, PlacementFleet, PlacementRequest } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
-import type { Dispatched } from "../fleet/load-tally.js";
 import type { FleetMember } from "../fleet/member.js";
 import type { Continuation, Route, Target } from "../relay/relay.js";
 import { noWorker } from "./candidates.js";
@@ -34,18 +33,6 @@ const untelling = new Set<number>([Status.RESOURCE_EXHAUSTED, Status.UNAVAILABLE
 function verdictOf(status: number, reason: string | undefined): Verdict {
   if (worrying.has(status) && (reason === undefined || reason === "INTERNAL")) return "bad";
   return untelling.has(status) ? "none" : "good";
-}
-
-/** What placement hashes for a request: its routing key, else its adapter. Undefined: any worker is as good. */
-export function placementKey(head: RequestHead): string | undefined {
-  if (head.routing.key !== "") return head.routing.key;
-  if (head.adapter === undefined) return undefined;
-  return adapterKey(head.adapter);
-}
-
-/** What placement hashes for an adapter. */
-export function adapterKey(adapter: { readonly id: string; readonly revision: string }): string {
-  return adapter.revision === "" ? adapter.id : `${adapter.id}@${adapter.revision}`;
 }
 
 /**
@@ -81,7 +68,7 @@ export class GenerateRoute implements Route {
     this.#head = head;
     this.#candidates = candidates;
     this.#breakers = breakers;
-    this.#key = placementKey(head);
+    this.#key = placementKey(head.routing.key, head.adapter);
     this.appended = sent.appended;
     this.headers = sent.headers;
     const { routing, showsTokens } = head;

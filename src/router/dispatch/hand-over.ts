@@ -1,11 +1,10 @@
 import { Tier, WorkerState } from "@polygraft/api";
 import type { Adapter } from "@polygraft/api";
-import { preferenceList } from "@polygraft/placement";
+import { adapterKey, preferenceList } from "@polygraft/placement";
 import { isFailure } from "../failure.js";
 import type { FleetListener } from "../fleet/fleet.js";
 import type { FleetMember } from "../fleet/member.js";
 import type { Candidates } from "./candidates.js";
-import { adapterKey } from "./generate-route.js";
 
 /** Most adapters of one worker that others are told to load: those in use first. What is left loads on demand. */
 const maxAdapters = 256;

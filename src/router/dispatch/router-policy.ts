@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
+import { AdapterServiceDefinition, DirectServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
 import { Status } from "nice-grpc";
 import { HealthDefinition } from "nice-grpc-server-health";
 import { callerHeaders } from "../access/caller-headers.js";
@@ -48,6 +48,7 @@ const ownServices = new Set<string>([
   ...openServices,
   AdapterServiceDefinition.fullName,
   FleetServiceDefinition.fullName,
+  DirectServiceDefinition.fullName,
 ]);
 
 /** First byte of a `GenerateResponse` whose event is `accepted`: field 1, length-delimited. */

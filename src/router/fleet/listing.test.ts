@@ -5,7 +5,7 @@ import { Candidates } from "../dispatch/candidates.js";
 import { Catalog } from "../catalog/catalog.js";
 import { isFailure } from "../failure.js";
 import { Fleet } from "./fleet.js";
-import type { Dispatched } from "./load-tally.js";
+import type { Dispatched } from "@polygraft/placement";
 import type { FleetMember } from "./member.js";
 
 const name = fc.constantFrom("a", "b", "c", "d", "e");

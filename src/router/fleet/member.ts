@@ -1,10 +1,9 @@
 import { WorkerState } from "@polygraft/api";
-import type { JoinResponse, WorkerHello } from "@polygraft/api";
-import { hash64 } from "@polygraft/placement";
-import type { Hash64, PlacementWorker } from "@polygraft/placement";
+import type { JoinResponse, LoadSample, WorkerHello } from "@polygraft/api";
+import { hash64, LoadTally } from "@polygraft/placement";
+import type { AdapterRoom, Hash64, LiveWorker } from "@polygraft/placement";
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
-import { LoadTally } from "./load-tally.js";
 import { StepProgress } from "./step-progress.js";
 import { TokenShare } from "./token-total.js";
 import type { TokenTotal } from "./token-total.js";
@@ -13,11 +12,11 @@ import type { TokenTotal } from "./token-total.js";
  * A worker that has joined. What placement reads of it is live: load changes with every sample and every request, and
  * copying it into a snapshot each time would cost more than the decision.
  */
-export class FleetMember implements PlacementWorker {
+export class FleetMember implements LiveWorker {
   readonly hello: WorkerHello;
   readonly nameHash: Hash64;
   readonly holdings = new Holdings();
-  readonly tally = new LoadTally(() => this.#count());
+  readonly tally = new LoadTally<LoadSample>(() => this.#count());
   readonly progress = new StepProgress();
   /** Ends the worker's stream with a failure. */
   readonly expel: (failure: Failure) => void;
@@ -80,21 +79,17 @@ export class FleetMember implements PlacementWorker {
 
   /** Has as many requests as it runs at once, whoever sent them. A worker that does not say how many never counts as full. */
   get full(): boolean {
-    const { runningRequests = 0, waitingRequests = 0 } = this.tally.sample ?? {};
-    const most = this.hello.capacity?.maxSequences ?? 0;
-    return most > 0 && Math.max(this.tally.requests, runningRequests + waitingRequests) >= most;
+    return this.tally.isFull(this.hello.capacity?.maxSequences ?? 0);
   }
 
-  /** About how many of the tokens are those of so many of its requests. 0 if it does not say how many it has. */
-  tokensOf(requests: number): number {
-    const { runningRequests, waitingRequests } = this.tally.sample ?? {};
-    if (runningRequests === undefined) return 0;
-    return (this.inFlightTokens * requests) / Math.max(requests, runningRequests + (waitingRequests ?? 0));
+  get adapterRoom(): AdapterRoom {
+    const { adapterBytes = 0n, adapterRankUnits = 0 } = this.hello.capacity ?? {};
+    return { bytes: Number(adapterBytes), rankUnits: adapterRankUnits };
   }
 
   /** A worker that does not say counts as having enough. */
   get freeRankUnits(): number {
-    return this.tally.sample?.freeRankUnits ?? Number.POSITIVE_INFINITY;
+    return this.tally.freeRankUnits;
   }
 
   #count(): void {
