@@ -41,14 +41,16 @@ export function requestOf(number: number, adapters: readonly string[], maxTokens
 /** Runs `count` streams, at most `atOnce` at a time, and tells of each one that has ended. */
 export async function runStreams(
   address: string,
-  { count, atOnce, requests, onEnd }: {
+  { count, atOnce, requests, direct = false, onEnd }: {
     readonly count: number;
     readonly atOnce: number;
     readonly requests: (number: number) => GenerateRequest;
+    /** Streams come straight from the workers. Default: false. */
+    readonly direct?: boolean;
     readonly onEnd?: (ended: number) => void;
   },
 ): Promise<StreamResults> {
-  await using client = new Polygraft({ address, retry: { maxRetries: 0 } });
+  await using client = new Polygraft({ address, direct, retry: { maxRetries: 0 } });
   const results: (StreamOutput | string)[] = [];
   let next = 0;
   let ended = 0;

@@ -1,4 +1,6 @@
 import type { CallScope } from "./call-scope.js";
+import type { Direct } from "./direct/direct.js";
+import type { DirectRoute } from "./direct/direct-route.js";
 import { formatAdapterRef } from "./adapter-reference.js";
 import { runAttempt } from "./attempt.js";
 import type { PolygraftError } from "./error.js";
@@ -20,6 +22,8 @@ import { Watchdog } from "./watchdog.js";
 /** All that a generation needs to run. */
 export interface GenerationPlan {
   readonly transports: Transports;
+  /** Absent: everything goes through the routers. */
+  readonly direct: Direct | undefined;
   readonly request: GenerateRequest;
   readonly requestId: string;
   readonly options: GenerateOptions;
@@ -40,22 +44,29 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
     requestId: plan.requestId,
   };
   let span: GenerationSpan | undefined;
+  let route: DirectRoute | undefined;
   try {
     const message = toProtoRequest(plan.request, plan.requestId);
     call.adapter = message.adapter && formatAdapterRef(message.adapter);
     span = new GenerationSpan(message, transports.current.address);
-    const metadata = callMetadata([...plan.headers, asciiHeader("polygraft-adapter", call.adapter)], span.context);
+    const headers = [...plan.headers, asciiHeader("polygraft-adapter", call.adapter)];
+    const metadata = callMetadata(headers, span.context);
+    route = plan.direct?.route(message, headers);
     const { deadline, signal } = scope;
     const resumption = new Resumption(message);
     let next: typeof message = message;
     let retries = 0;
     for (let attempt = 1; ; attempt++) {
-      const transport = transports.current;
-      call.address = transport.address.target;
       const tokensBefore = resumption.tokens;
-      const events = runAttempt(transport, next, { metadata, deadline, signal }, attempt);
+      const direct = route && (await watchdog.during(route.next(tokensBefore, { deadline, signal, trace: span.context })));
+      const leg = direct ?? { transport: transports.current, metadata, signal };
+      const { transport } = leg;
+      call.address = transport.address.target;
+      const events = runAttempt(transport, next, { metadata: leg.metadata, deadline, signal: leg.signal }, attempt);
+      let heard = false;
       try {
         for (let it = await watchdog.next(events); it.done !== true; it = await watchdog.next(events)) {
+          heard = true;
           if (it.value.type === "accepted") call.worker = it.value.worker;
           if (!resumption.record(it.value)) continue;
           span.record(it.value);
@@ -68,9 +79,11 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
         transports.turnFrom(transport, error);
         const again = resumption.next(error);
         if (again === undefined) throw error;
-        // Whoever has brought the stream forward has not wasted a try.
-        if (resumption.tokens > tokensBefore) retries = 0;
-        await backOff(plan, error, retries++);
+        if (route?.movesOn(error, heard) !== true) {
+          // Whoever has brought the stream forward has not wasted a try.
+          if (resumption.tokens > tokensBefore) retries = 0;
+          await backOff(plan, error, retries++);
+        }
         next = again;
         span.retried(error);
       } finally {
@@ -82,6 +95,7 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
     span?.failed(error);
     throw error;
   } finally {
+    route?.end();
     span?.end();
     scope.end();
   }

@@ -15,6 +15,12 @@ export interface PolygraftOptions {
   readonly apiKey?: string;
   /** Certificates for "https://" addresses, in PEM. Default: the certificate authorities that Node trusts. */
   readonly tls?: TlsOptions;
+  /**
+   * Direct mode: follows the fleet, places generations as the routers would, and streams them straight from the workers,
+   * which must be reachable from here. What cannot go this way goes through a router.
+   * @default whether the environment variable POLYGRAFT_DIRECT is "1" or "true"
+   */
+  readonly direct?: boolean;
   /** Sent with every call. Keys are lower-case ASCII. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Time for a whole call, in milliseconds; 0 sets no deadline. Default: 600,000. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Adapters } from "./adapters.js";
 import { Calls } from "./calls.js";
+import { Direct } from "./direct/direct.js";
 import { PolygraftError } from "./error.js";
 import { Fleet } from "./fleet.js";
 import { generateEvents } from "./generate-events.js";
@@ -28,6 +29,7 @@ export class Polygraft implements AsyncDisposable {
   readonly fleet: Fleet;
   readonly #transports: Transports;
   readonly #calls: Calls;
+  readonly #direct: Direct | undefined;
   readonly #options: PolygraftOptions;
 
   constructor(options: PolygraftOptions = {}) {
@@ -39,6 +41,9 @@ export class Polygraft implements AsyncDisposable {
       headers: [options.headers, authorization(apiKey)],
       timeoutMs: options.timeoutMs ?? 600_000,
     });
+    const { transports, tls } = { transports: this.#transports, tls: options.tls };
+    const isDirect = options.direct ?? ["1", "true"].includes(process.env["POLYGRAFT_DIRECT"] ?? "");
+    this.#direct = isDirect ? new Direct({ transports, headers: this.#calls.headers, tls }) : undefined;
     this.adapters = new Adapters(this.#calls);
     this.fleet = new Fleet(this.#calls);
   }
@@ -76,6 +81,7 @@ export class Polygraft implements AsyncDisposable {
     const scope = this.#calls.scope(options);
     const events = generateEvents({
       transports: this.#transports,
+      direct: this.#direct,
       request,
       requestId,
       options,
@@ -89,6 +95,7 @@ export class Polygraft implements AsyncDisposable {
   /** Ends running calls with "CLIENT_CLOSED" and the connection. Later calls fail the same way. */
   close(): void {
     this.#calls.close();
+    this.#direct?.close();
     this.#transports.close();
   }
 

@@ -36,6 +36,16 @@ export interface RpcOptions {
   readonly signal: AbortSignal;
 }
 
+/** A call with streams both ways. */
+export interface BidiStream<Request, Response> {
+  /** Sends a message. After the end of the call it does nothing. */
+  send(message: Request): void;
+  /** What the server says. Read as fast as it is consumed, once. */
+  readonly responses: AsyncIterable<Response>;
+  /** Ends the call. */
+  cancel(): void;
+}
+
 /**
  * One connection to one server. It is opened by the first call and reopened after it broke.
  *
@@ -91,6 +101,28 @@ export class Transport {
       signal.removeEventListener("abort", cancel);
       stream.cancel();
     }
+  }
+
+  /** Makes a call with streams both ways. When the signal is aborted, reading fails. */
+  bidiStream<Request, Response>(
+    { path, requestType, responseType }: Method<Request, Response>,
+    options: RpcOptions,
+  ): BidiStream<Request, Response> {
+    const { metadata, signal } = options;
+    signal.throwIfAborted();
+    const stream = this.#client.makeBidiStreamRequest(
+      path,
+      (message: Request) => Buffer.from(requestType.encode(message).finish()),
+      (bytes) => responseType.decode(bytes),
+      metadata,
+      grpcOptions(options),
+    );
+    const cancel = (): void => stream.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    // As above: the end of a cancelled call comes after its last reader has gone.
+    stream.on("error", () => signal.removeEventListener("abort", cancel));
+    stream.on("end", () => signal.removeEventListener("abort", cancel));
+    return { send: (message) => void stream.write(message), responses: stream as AsyncIterable<Response>, cancel };
   }
 
   /** Makes a unary call. When the signal is aborted, it fails with the signal's reason. */

@@ -23,11 +23,16 @@ export class Watchdog {
 
   /** Waits for the next event. */
   async next(events: AsyncIterator<GenerationEvent, void>): Promise<IteratorResult<GenerationEvent, void>> {
+    const result = await this.during(events.next());
+    if (result.done !== true && result.value.type !== "accepted") this.#sawOutput = true;
+    return result;
+  }
+
+  /** Waits for something that has to come before the next event. */
+  async during<T>(work: Promise<T>): Promise<T> {
     this.#arm();
     try {
-      const result = await events.next();
-      if (result.done !== true && result.value.type !== "accepted") this.#sawOutput = true;
-      return result;
+      return await work;
     } finally {
       clearTimeout(this.#timer);
     }

@@ -62,3 +62,30 @@ describe("streams go on bit for bit, no token lost or doubled, when in mid-strea
     expect(fleet.moved).toBeGreaterThan(movedBefore);
   });
 });
+
+describe("and so do streams straight from the workers, which no router sees", () => {
+  test.each<[string, DisturbanceName]>([
+    ["a worker is killed", "kill"],
+    ["a worker hangs", "hang"],
+    ["a worker's machine vanishes without a goodbye", "vanish"],
+  ])("%s", async (_, name) => {
+    await fleet.ready();
+    const movedBefore = fleet.moved;
+    await using client = new Polygraft({ address: fleet.address, direct: true });
+    const running = runStreams(fleet.address, { count, atOnce: count, requests, direct: true });
+    const watched = client.generate({ ...requests(0), maxTokens: tokens });
+    const { worker } = await watched.accepted;
+    let wasCutOff = true;
+    const whole = watched.final().then(({ text, tokenIds, logprobs }) => {
+      wasCutOff = false;
+      return { text, tokenIds, logprobs: logprobs.map(({ logprob }) => logprob) };
+    });
+    const disturbed = disturbances[name](fleet, worker);
+    expect(wasCutOff).toBe(true);
+    const results = await running;
+    expect(await whole).toEqual(undisturbed[0]);
+    await disturbed;
+    expect(compare(undisturbed, results)).toMatchObject({ identical: count, failed: 0, tokensLost: 0, tokensDoubled: 0 });
+    expect(fleet.moved).toBe(movedBefore);
+  });
+});

@@ -12,12 +12,12 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 let folder: string;
 
 /**
- * A folder with the two packages as npm would install them: unpacked from their tarballs, and beside them nothing but
+ * A folder with the packages as npm would install them: unpacked from their tarballs, and beside them nothing but
  * the dependencies that they declare. Nothing is fetched.
  */
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "polygraft-packed-"));
-  for (const name of ["api", "client"]) {
+  for (const name of ["api", "placement", "client"]) {
     const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder, "-w", `@polygraft/${name}`], { cwd: root });
     const [{ filename }] = JSON.parse(stdout.slice(stdout.indexOf("["))) as [{ filename: string }];
     const target = join(folder, "node_modules/@polygraft", name);

@@ -1,6 +1,6 @@
 import { connect, createServer as createTcpServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
-import { AdapterServiceDefinition, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
+import { AdapterServiceDefinition, Capacity, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
 import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, LoadSample } from "@polygraft/api";
 import { createChannel, createClient, createServer, Metadata } from "nice-grpc";
 import type { CallContext } from "nice-grpc";
@@ -24,6 +24,8 @@ export interface ScriptedWorkerOptions {
   readonly apiKey?: string;
   /** Default: "epoch". */
   readonly epoch?: string;
+  /** What it can hold. Default: it does not say. */
+  readonly capacity?: Partial<Capacity>;
   /** Another address to announce, such as one where nobody listens. */
   readonly address?: string;
 }
@@ -52,6 +54,8 @@ export interface ScriptedWorker extends AsyncDisposable {
   cut(): void;
   /** Lets no byte through any more, in either direction, and closes nothing: a machine that vanished. */
   freeze(): void;
+  /** Takes no new connections; those that stand go on. */
+  shut(): void;
   /** Ends its stream to the router. */
   leave(): void;
 }
@@ -105,6 +109,7 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
     },
     cut: wire.cut,
     freeze: wire.freeze,
+    shut: wire.shut,
     leave: () => outbox.close(),
     async [Symbol.asyncDispose]() {
       leaving.abort();
@@ -139,7 +144,7 @@ function hello(options: ScriptedWorkerOptions, address: string) {
     address,
     zone: "",
     model: { name, digest: "", contextLength: 512, vocabularySize: 320, weights: "w4-g32", device: "cpu" },
-    capacity: undefined,
+    capacity: options.capacity && Capacity.fromPartial(options.capacity),
     version: "0",
   };
 }
@@ -182,6 +187,7 @@ async function startWire(port: number) {
     address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     cut,
     freeze: () => (frozen = true),
+    shut: () => void server.close(),
     close() {
       cut();
       server.close();

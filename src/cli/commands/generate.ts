@@ -9,6 +9,7 @@ import { Stdout } from "../output/stdout.js";
 
 interface GenerateOptions {
   readonly router: string;
+  readonly direct?: boolean;
   readonly adapter?: string;
   readonly chat?: boolean;
   readonly system?: string;
@@ -31,6 +32,7 @@ export function generateCommand(): Command {
     .description("Generates text with the base model or one of its adapters, and streams it to standard output.")
     .argument("<prompt>", 'the prompt; "-" reads it from standard input')
     .addOption(routerOption())
+    .option("--direct", "follow the fleet and stream straight from the worker, where it can be reached")
     .option("-a, --adapter <name[@revision]>", "adapter to use (default: the base model)")
     .option("-n, --max-tokens <n>", "most tokens to generate (default: 256)", integer(0, 2 ** 32 - 1))
     .option("-t, --temperature <t>", "0 takes the most probable token (default: 0)", decimal(0, 10))
@@ -61,7 +63,7 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 3 the server refused the request, 
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
   const request = toRequest(prompt === "-" ? await readAll(process.stdin) : prompt, options);
-  await using client = new Polygraft({ address: options.router });
+  await using client = new Polygraft({ address: options.router, ...(options.direct === true ? { direct: true } : {}) });
   await interruptible(async (interrupted) => {
     const output = new Stdout();
     const signal = AbortSignal.any([interrupted, output.closed]);
@@ -82,7 +84,7 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
 }
 
 function toRequest(prompt: string, options: GenerateOptions): GenerateRequest {
-  const { router: _router, timeout: _timeout, json: _json, chat = false, system, ...rest } = options;
+  const { router: _router, direct: _direct, timeout: _timeout, json: _json, chat = false, system, ...rest } = options;
   if (system !== undefined && !chat) throw new UsageError("--system needs --chat: only a chat template knows system messages");
   if (!chat) return { prompt, ...rest };
   const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];

@@ -1,0 +1,181 @@
+import type { GenerateRequest } from "@polygraft/api";
+import type { Metadata } from "@grpc/grpc-js";
+import type { Context } from "@opentelemetry/api";
+import { place, placementKey } from "@polygraft/placement";
+import type { Dispatched } from "@polygraft/placement";
+import type { PolygraftError } from "../error.js";
+import { callMetadata } from "../metadata.js";
+import type { Headers } from "../metadata.js";
+import type { Transport } from "../transport.js";
+import type { WorkerConnections } from "./connections.js";
+import type { CandidateSet, FleetView } from "./fleet-view.js";
+import type { Follower } from "./follower.js";
+import { requestTokens } from "./request-tokens.js";
+import type { DirectWorker } from "./worker.js";
+
+/** What routes share. */
+export interface DirectParts {
+  readonly view: FleetView;
+  readonly follower: Follower;
+  readonly connections: WorkerConnections;
+}
+
+/** An attempt at a worker. */
+export interface DirectLeg {
+  readonly transport: Transport;
+  readonly metadata: Metadata;
+  /** Aborted when the call is, or when the worker is given up. */
+  readonly signal: AbortSignal;
+}
+
+/** What holds for the whole call. */
+export interface DirectCall {
+  /** Milliseconds since the epoch; Infinity: none. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+  /** What to propagate to the worker. */
+  readonly trace: Context;
+}
+
+/** What runs at a worker. */
+interface Running {
+  readonly worker: DirectWorker;
+  readonly transport: Transport;
+  readonly token: string;
+  readonly share: Dispatched;
+  readonly calledOff: AbortController;
+}
+
+/** Most workers that are tried for one request, one after another without output from any. As many as by a router. */
+const maxAttempts = 3;
+
+/** Longest wait for what has to be known before a request can be placed, in milliseconds. */
+const readyMs = 1000;
+
+/** How a call ends that another worker may serve: lost, or refused by a worker that says that it is the wrong one. */
+const movable: ReadonlySet<string> = new Set([
+  "UNAVAILABLE", "CANCELLED", "INCOMPLETE_STREAM", "WORKER_LOST", "DRAINING", "NO_WORKER", "QUEUE_FULL", "ADAPTER_MEMORY_FULL",
+]); // prettier-ignore
+
+/** One request on its way along the preference list of its key, and off it: to the router. */
+export class DirectRoute {
+  readonly #request: GenerateRequest;
+  readonly #headers: readonly (Headers | undefined)[];
+  readonly #parts: DirectParts;
+  readonly #end: () => void;
+  /** Processes that were tried: a worker that has started anew since then may be tried again. */
+  readonly #tried: DirectWorker[] = [];
+  #attempts = 0;
+  #tokensBefore = 0;
+  #hadNewToken = false;
+  /** The router takes it from here. */
+  #relayed = false;
+  #running: Running | undefined;
+
+  constructor(request: GenerateRequest, headers: readonly (Headers | undefined)[], parts: DirectParts) {
+    this.#request = request;
+    this.#headers = headers;
+    this.#parts = parts;
+    this.#end = parts.follower.begin();
+  }
+
+  /** Where to send the request now that so many tokens have arrived. Undefined: to a router. */
+  async next(tokens: number, call: DirectCall): Promise<DirectLeg | undefined> {
+    this.#release();
+    if (tokens > this.#tokensBefore) this.#attempts = 0;
+    this.#tokensBefore = tokens;
+    const leg = this.#relayed ? undefined : await this.#open(tokens, call);
+    this.#relayed = leg === undefined;
+    return leg;
+  }
+
+  /** After a failure at a worker: whether to ask `next` at once, which is no retry. `heard`: the worker had answered. */
+  movesOn(failure: PolygraftError, heard: boolean): boolean {
+    const running = this.#running;
+    this.#release();
+    if (running === undefined) return false;
+    const { follower, connections } = this.#parts;
+    if (failure.code === "UNAUTHENTICATED") {
+      follower.refused(running.token);
+      this.#relayed = this.#hadNewToken;
+      this.#hadNewToken = true;
+      return true;
+    }
+    if (!heard && failure.code === "UNAVAILABLE") {
+      // Out of this client's reach, but perhaps not out of the router's: to go elsewhere would load the adapter anew.
+      connections.failed(running.worker.address);
+      return (this.#relayed = true);
+    }
+    const { routing } = this.#request;
+    if (!movable.has(failure.code) || routing?.failover === false || (routing?.worker ?? "") !== "") return false;
+    this.#tried.push(running.worker);
+    this.#attempts += 1;
+    if (this.#attempts >= maxAttempts) this.#relayed = true;
+    return true;
+  }
+
+  /** The request is over. */
+  end(): void {
+    this.#release();
+    this.#end();
+  }
+
+  async #open(tokens: number, { deadline, signal, trace }: DirectCall): Promise<DirectLeg | undefined> {
+    const { follower, connections } = this.#parts;
+    const patience = Math.min(readyMs, (deadline - Date.now()) / 2);
+    const isReady = await follower.ready(this.#request.adapter?.id, performance.now() + patience, signal);
+    const worker = isReady ? this.#choose() : undefined;
+    // Whoever has to wait waits at a router, where priorities and fair shares count.
+    if (worker === undefined || worker.draining || worker.full) return undefined;
+    const share = worker.tally.dispatch(requestTokens(this.#request) - tokens);
+    const transport = await connections.acquire(worker.address);
+    const { token } = follower;
+    if (transport === undefined || token === undefined) {
+      worker.tally.release(share);
+      if (transport !== undefined) connections.release(transport);
+      return undefined;
+    }
+    const calledOff = new AbortController();
+    worker.running.add(calledOff);
+    this.#running = { worker, transport, token, share, calledOff };
+    // The caller's own key is the router's business.
+    const metadata = callMetadata([...this.#headers, { authorization: `Bearer ${token}` }], trace);
+    return { transport, metadata, signal: AbortSignal.any([signal, calledOff.signal]) };
+  }
+
+  #choose(): DirectWorker | undefined {
+    const { view } = this.#parts;
+    const { model, adapter, routing, requestId } = this.#request;
+    if (routing !== undefined && routing.worker !== "") return view.worker(routing.worker);
+    const found = view.find(model, adapter?.id);
+    if (found === undefined) return undefined;
+    const key = placementKey(routing?.key ?? "", adapter);
+    // The load that replicas are counted by is the adapter's, not that of one routing key.
+    const replicas = (routing?.key ?? "") === "" ? found.replicas : 1;
+    const { fleet, resident, rankUnits } = found;
+    const request = { tieBreaker: requestId, replicas, resident, rankUnits, excluded: this.#excluded(found) };
+    const placement = place(fleet, key === undefined ? request : { ...request, key }, view.policy);
+    return placement && view.worker(placement.worker);
+  }
+
+  /** Processes that have been tried; and once there is output, workers whose weights would go on differently. */
+  #excluded({ fleet }: CandidateSet): ReadonlySet<string> {
+    const excluded = new Set<string>();
+    const { view } = this.#parts;
+    for (const tried of this.#tried) if (view.worker(tried.name) === tried) excluded.add(tried.name);
+    const [first] = this.#tried;
+    if (this.#tokensBefore === 0 || first === undefined) return excluded;
+    const digest = first.hello.model?.digest;
+    for (const { name, hello } of fleet.workers) if (hello.model?.digest !== digest) excluded.add(name);
+    return excluded;
+  }
+
+  #release(): void {
+    if (this.#running === undefined) return;
+    const { worker, transport, share, calledOff } = this.#running;
+    this.#running = undefined;
+    worker.tally.release(share);
+    worker.running.delete(calledOff);
+    this.#parts.connections.release(transport);
+  }
+}

@@ -1,0 +1,75 @@
+import { LoadSample, WorkerHello, WorkerState } from "@polygraft/api";
+import type { FleetWorker } from "@polygraft/api";
+import { hash64, LoadTally } from "@polygraft/placement";
+import type { AdapterRoom, Hash64, LiveWorker } from "@polygraft/placement";
+
+/** A worker as a router told of it, with what this client has sent there since. What placement reads of it is live. */
+export class DirectWorker implements LiveWorker {
+  readonly name: string;
+  readonly nameHash: Hash64;
+  readonly tally = new LoadTally<LoadSample>();
+  /** Ends the calls of this client that run there. */
+  readonly running = new Set<AbortController>();
+  #hello: WorkerHello;
+  #state: WorkerState;
+
+  constructor({ hello = WorkerHello.create(), state }: FleetWorker) {
+    this.name = hello.name;
+    this.nameHash = hash64(hello.name);
+    this.#hello = hello;
+    this.#state = state;
+  }
+
+  get hello(): WorkerHello {
+    return this.#hello;
+  }
+
+  /** Where to call it. */
+  get address(): string {
+    return this.#hello.address;
+  }
+
+  get weight(): number {
+    return this.#hello.weight ?? 1;
+  }
+
+  get zone(): string {
+    return this.#hello.zone;
+  }
+
+  get suspected(): boolean {
+    return this.#state === WorkerState.SUSPECTED;
+  }
+
+  /** Draining and suspected workers alike get requests only if there is nobody else. */
+  get draining(): boolean {
+    return this.#state !== WorkerState.READY;
+  }
+
+  get inFlightTokens(): number {
+    return this.tally.inFlightTokens;
+  }
+
+  get full(): boolean {
+    return this.tally.isFull(this.#hello.capacity?.maxSequences ?? 0);
+  }
+
+  get freeRankUnits(): number {
+    return this.tally.freeRankUnits;
+  }
+
+  get adapterRoom(): AdapterRoom {
+    const { adapterBytes = 0n, adapterRankUnits = 0 } = this.#hello.capacity ?? {};
+    return { bytes: Number(adapterBytes), rankUnits: adapterRankUnits };
+  }
+
+  /** Takes what a router says of the same process now. True: what was prepared from it is out of date. */
+  update({ hello = this.#hello, state, load = LoadSample.create() }: FleetWorker): boolean {
+    const changed = state !== this.#state || hello.weight !== this.#hello.weight || hello.zone !== this.#hello.zone;
+    this.#hello = hello;
+    this.#state = state;
+    // Told again because of something else, a sample knows nothing of what was sent since.
+    if (load.number !== this.tally.sample?.number) this.tally.take(load);
+    return changed;
+  }
+}

@@ -1,0 +1,305 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Polygraft } from "@polygraft/client";
+import type { PolygraftOptions } from "@polygraft/client";
+import { preferenceList, prepareFleet } from "@polygraft/placement";
+import { decodeJwt } from "jose";
+import { Status } from "nice-grpc";
+import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
+import { describe, expect, test } from "vitest";
+import { deferred } from "../support/deferred.js";
+import { listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
+import { accepted, delta, finished } from "../support/scripted-service.js";
+import type { Script } from "../support/scripted-service.js";
+import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
+import type { ReceivedCall, ScriptedWorker, ScriptedWorkerOptions } from "../support/scripted-worker.js";
+import { temporaryFolder } from "../support/temporary-folder.js";
+
+const names = ["w1", "w2", "w3"] as const;
+const [first = "", second = ""] = preferenceList(prepareFleet(names.map((name) => ({ name }))), "acme/a");
+
+/** Says its name. */
+const answer =
+  (worker: string): Script =>
+  async function* (request) {
+    yield accepted(request.requestId);
+    yield delta(worker, 1);
+    yield finished(1);
+  };
+
+/** Says one token, then nothing until its call is over. */
+const hang: Script = async function* (request, { signal }) {
+  yield accepted(request.requestId);
+  yield delta("one ", 1);
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+};
+
+const refuse = (status: Status, reason: string): Script =>
+  // oxlint-disable-next-line require-yield
+  async function* () {
+    throw new RichServerError(status, "refused by script", [ErrorInfo.fromPartial({ reason, domain: "polygraft" })]);
+  };
+
+/** Who made a call, as its token says: the router for a client, or a client itself. */
+function callerOf({ context }: ReceivedCall): string | undefined {
+  const token = context.metadata.get("authorization")?.slice("Bearer ".length);
+  return token === undefined ? undefined : decodeJwt(token).sub;
+}
+
+const relayed = "router router-1";
+const direct = "127.0.0.1";
+
+/** A router with the three workers, those named playing their own scripts, and a client in direct mode. */
+async function fleet(scripts: Readonly<Record<string, Script>> = {}, more: Partial<ScriptedWorkerOptions> = {}, options: PolygraftOptions = {}) {
+  const router = await temporaryRouter({ heartbeatMillis: 200 });
+  const workers = new Map<string, ScriptedWorker>();
+  for (const name of names) {
+    const script = scripts[name] ?? answer(name);
+    workers.set(name, await startScriptedWorker({ router: router.address, name, script, ...more }));
+  }
+  await listed(router, ...names);
+  const client = new Polygraft({ address: router.address, direct: true, retry: false, ...options });
+  return {
+    router,
+    client,
+    worker: (name: string) => workers.get(name)!,
+    /** Who called a worker, call by call. */
+    callers: (name: string) => workers.get(name)!.calls.map(callerOf),
+    generate: () => client.generate({ prompt: "x", adapter: "acme/a" }),
+    async [Symbol.asyncDispose]() {
+      client.close();
+      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
+      await router.close();
+    },
+  };
+}
+
+test("requests go straight to the workers that a router would choose", async () => {
+  await using them = await fleet();
+  await using plain = new Polygraft({ address: them.router.address });
+  const before = new Map<string, number>();
+  for (let index = 0; index < 20; index++) {
+    const request = { prompt: "x", adapter: `acme/${index}` };
+    const worker = await them.client.generate(request).text();
+    expect(await plain.generate(request).text()).toBe(worker);
+    before.set(worker, (before.get(worker) ?? 0) + 1);
+  }
+  expect(before.size).toBe(3);
+  for (const name of names) {
+    const callers = them.callers(name);
+    expect(callers.filter((caller) => caller === direct)).toHaveLength(before.get(name)!);
+    expect(callers.filter((caller) => caller === relayed)).toHaveLength(before.get(name)!);
+  }
+});
+
+test("workers see the token, never the caller's key; and the tenant is that of the key", async () => {
+  await using folder = await temporaryFolder();
+  const apiKeysFile = join(folder.path, "keys");
+  await writeFile(apiKeysFile, "key-1\nkey-2\n");
+  await using router = await temporaryRouter({ apiKeysFile });
+  await using worker = await startScriptedWorker({ router: router.address, name: "w1", apiKey: "key-1", script: answer("w1") });
+  await listed(router, "w1");
+  await using client = new Polygraft({ address: router.address, direct: true, apiKey: "key-2", headers: { "x-mine": "1" } });
+  await client.generate({ prompt: "x" }, { headers: { authorization: "Bearer key-2" } }).text();
+  const { metadata } = worker.calls[0]!.context;
+  expect(decodeJwt(metadata.get("authorization")!.slice(7))).toMatchObject({ sub: "key 1", tenant: "key 1" });
+  expect(metadata.get("x-mine")).toBe("1");
+  await using stranger = new Polygraft({ address: router.address, direct: true });
+  await expect(stranger.generate({ prompt: "x" }).text()).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
+  expect(worker.calls).toHaveLength(1);
+});
+
+describe("a request goes through the router", () => {
+  test("when its worker cannot be reached from here, and stays with that worker", async () => {
+    await using them = await fleet();
+    await using plain = new Polygraft({ address: them.router.address });
+    await plain.generate({ prompt: "x", adapter: "acme/a" }).text();
+    // The router has its connection; nobody gets another one.
+    them.worker(first).shut();
+    for (let count = 0; count < 3; count++) expect(await them.generate().text()).toBe(first);
+    expect(them.callers(first)).toEqual([relayed, relayed, relayed, relayed]);
+  });
+
+  test("when its worker has as many requests as it runs at once", async () => {
+    await using them = await fleet({}, { capacity: { maxSequences: 2 } });
+    them.worker(first).load({ runningRequests: 2, waitingRequests: 0, inFlightTokens: 10 });
+    const states = them.client.fleet.watch()[Symbol.asyncIterator]();
+    while ((await states.next()).value?.workers.find(({ name }) => name === first)?.load?.runningRequests !== 2);
+    await states.return?.(undefined);
+    for (const name of names) if (name !== first) them.worker(name).load({ runningRequests: 2, waitingRequests: 0, inFlightTokens: 10 });
+    while (!names.every((name) => them.router.fleet.member(name)?.full)) await new Promise((resolve) => setTimeout(resolve, 5));
+    await them.generate().text();
+    expect(names.flatMap((name) => them.callers(name))).toEqual([relayed]);
+  });
+
+  test("when a worker takes no token, the second included", async () => {
+    const seen: string[] = [];
+    const picky: Script = async function* (request, context) {
+      const token = context.metadata.get("authorization") ?? "";
+      if (decodeJwt(token.slice(7)).sub === relayed) return yield* answer(first)(request, context);
+      seen.push(token);
+      yield* refuse(Status.UNAUTHENTICATED, "UNAUTHENTICATED")(request, context);
+    };
+    await using them = await fleet({ [first]: picky });
+    expect(await them.generate().text()).toBe(first);
+    expect(them.callers(first)).toEqual([direct, direct, relayed]);
+    expect(new Set(seen).size).toBe(2);
+  });
+
+  test("when its router is one worker, which tells of no fleet", async () => {
+    await using them = await fleet();
+    await using client = new Polygraft({ address: them.worker("w2").address, direct: true });
+    expect(await client.generate({ prompt: "x", adapter: "acme/a" }).text()).toBe("w2");
+  });
+
+  test("when there is something to be refused, so that errors are the same", async () => {
+    await using them = await fleet();
+    await expect(them.client.generate({ prompt: "x", model: "none" }).text()).rejects.toMatchObject({ code: "MODEL_NOT_FOUND" });
+    const pinned = { prompt: "x", routing: { worker: "none" } };
+    await expect(them.client.generate(pinned).text()).rejects.toMatchObject({ code: "NO_WORKER" });
+  });
+});
+
+test("a worker that was refused a token, and then takes one, is not left", async () => {
+  let refusals = 0;
+  const once: Script = async function* (request, context) {
+    if (refusals++ === 0) yield* refuse(Status.UNAUTHENTICATED, "UNAUTHENTICATED")(request, context);
+    yield* answer(first)(request, context);
+  };
+  await using them = await fleet({ [first]: once });
+  expect(await them.generate().text()).toBe(first);
+  expect(them.callers(first)).toEqual([direct, direct]);
+});
+
+describe("another worker goes on, straight, when one", () => {
+  /** What comes after the first token. */
+  const rest: Script = async function* (request) {
+    yield accepted(request.requestId);
+    yield delta(`after ${request.resume?.tokenIds.join()}`, 2);
+    yield finished(2);
+  };
+
+  test("is lost in mid-stream", async () => {
+    await using them = await fleet({ [first]: hang, [second]: rest });
+    let text = "";
+    for await (const piece of them.generate().textStream()) {
+      text += piece;
+      them.worker(first).cut();
+    }
+    expect(text).toBe("one after 1");
+    expect(them.callers(second)).toEqual([direct]);
+  });
+
+  test("is suspected by the router, though its connection stands", async () => {
+    await using them = await fleet({ [first]: hang, [second]: rest });
+    them.worker(first).load({ inFlightTokens: 5 });
+    let text = "";
+    for await (const piece of them.generate().textStream()) {
+      text += piece;
+      them.worker(first).freeze();
+      for (const name of names) if (name !== first) them.router.fleet.member(name)!.heardAt = 1e12;
+      them.router.fleet.sweep(1e12, { suspectAfterMillis: 1, goneAfterMillis: 1e15, wedgedAfterMillis: 1e15 });
+    }
+    expect(text).toBe("one after 1");
+    expect(them.callers(second)).toEqual([direct]);
+  });
+
+  test.each(["DRAINING", "QUEUE_FULL", "ADAPTER_MEMORY_FULL"])("says %s", async (reason) => {
+    const status = reason === "DRAINING" ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
+    await using them = await fleet({ [first]: refuse(status, reason), [second]: answer(second) });
+    expect(await them.generate().text()).toBe(second);
+    expect(them.callers(second)).toEqual([direct]);
+  });
+
+  test("unless the request forbids it", async () => {
+    await using them = await fleet({ [first]: hang, [second]: rest });
+    const generation = them.client.generate({ prompt: "x", adapter: "acme/a", routing: { failover: false } });
+    const read = (async () => {
+      for await (const _ of generation.textStream()) them.worker(first).cut();
+    })();
+    await expect(read).rejects.toMatchObject({ status: "UNAVAILABLE" });
+    expect(them.callers(second)).toEqual([]);
+  });
+});
+
+test("when three workers have refused, the router has the last word", async () => {
+  const full = refuse(Status.RESOURCE_EXHAUSTED, "QUEUE_FULL");
+  await using them = await fleet({ w1: full, w2: full, w3: full });
+  await expect(them.generate().text()).rejects.toMatchObject({ code: "QUEUE_FULL" });
+  expect(names.flatMap((name) => them.callers(name)).sort()).toEqual([direct, direct, direct, relayed, relayed, relayed]);
+});
+
+test("a failure that is about the request is not sent around", async () => {
+  await using them = await fleet({ [first]: refuse(Status.NOT_FOUND, "ADAPTER_NOT_FOUND") });
+  await expect(them.generate().text()).rejects.toMatchObject({ code: "ADAPTER_NOT_FOUND" });
+  expect(names.flatMap((name) => them.callers(name))).toEqual([direct]);
+});
+
+test("the fleet is followed: who joins takes over, who drains or leaves is left alone", async () => {
+  await using them = await fleet();
+  expect(await them.generate().text()).toBe(first);
+  them.worker(first).say({ $case: "draining", value: { reason: "test" } });
+  const text = async (wanted: string) => {
+    // The news is on its way.
+    while ((await them.generate().text()) !== wanted);
+  };
+  await text(second);
+  them.worker(second).leave();
+  await unlisted(them.router, second);
+  const third = names.find((name) => name !== first && name !== second)!;
+  await text(third);
+  await using again = await startScriptedWorker({ router: them.router.address, name: first, epoch: "2", script: answer("again") });
+  await text("again");
+  expect(again.calls.map(callerOf)).toContain(direct);
+});
+
+test("an adapter that only some workers have goes to one of them", async () => {
+  await using them = await fleet();
+  const third = names.find((name) => name !== first && name !== second)!;
+  const adapters = [announcedAdapter("acme/a")];
+  them.worker(third).say({ $case: "residency", value: { snapshot: false, complete: true, adapters, removedIds: [] } });
+  while ((await them.generate().text()) !== third);
+  expect(them.callers(third)).toContain(direct);
+});
+
+test("streams go on while the router is away, for as long as a token lives", async () => {
+  await using them = await fleet();
+  expect(await them.generate().text()).toBe(first);
+  await them.router.close();
+  expect(await them.generate().text()).toBe(first);
+  expect(them.callers(first)).toEqual([direct, direct]);
+});
+
+test("of several routers the next one is followed when one is lost", async () => {
+  await using other = await temporaryRouter({ name: "router-2" });
+  await using them = await fleet();
+  await using joined = await startScriptedWorker({ router: other.address, name: "w9", script: answer("w9") });
+  await listed(other, "w9");
+  await using client = new Polygraft({ address: [them.router.address, other.address], direct: true });
+  expect(await client.generate({ prompt: "x", adapter: "acme/a" }).text()).toBe(first);
+  await them.router.close();
+  while ((await client.generate({ prompt: "x", adapter: "acme/a" }).text()) !== "w9");
+  while (!joined.calls.map(callerOf).includes(direct)) await client.generate({ prompt: "x", adapter: "acme/a" }).text();
+});
+
+test("the deadline holds while the fleet is not known yet", async () => {
+  await using them = await fleet({ [first]: hang });
+  const generation = them.client.generate({ prompt: "x", adapter: "acme/a" }, { timeoutMs: 300 });
+  await expect(generation.text()).rejects.toMatchObject({ status: "DEADLINE_EXCEEDED" });
+});
+
+test("leaving a stream reaches the worker, and closing the client ends everything", async () => {
+  const cancelled = deferred();
+  const script: Script = async function* (request, context) {
+    context.signal.addEventListener("abort", () => cancelled.resolve());
+    yield* hang(request, context);
+  };
+  await using them = await fleet({ [first]: script, [second]: hang });
+  for await (const _ of them.generate().textStream()) break;
+  await cancelled.promise;
+  const open = them.client.generate({ prompt: "x", routing: { worker: second } });
+  await open.accepted;
+  them.client.close();
+  await expect(open.text()).rejects.toMatchObject({ code: "CLIENT_CLOSED" });
+  await expect(them.generate().text()).rejects.toMatchObject({ code: "CLIENT_CLOSED" });
+});
