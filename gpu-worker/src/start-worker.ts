@@ -6,6 +6,7 @@ import { AdapterStore } from "./adapters/store.js";
 import type { Engine } from "./engine/engine.js";
 import { makeHello } from "./fleet/hello.js";
 import { LoadMeter } from "./fleet/load-meter.js";
+import { ResidencyLog } from "./fleet/residency-log.js";
 import { RouterLink } from "./fleet/router-link.js";
 import { openEngine } from "./open-engine.js";
 import type { ResolvedOptions, WorkerOptions } from "./options.js";
@@ -75,6 +76,7 @@ async function serve(
   const member = {
     hello: makeHello({ identity, address: advertise, weight, zone }, engine.info),
     adapters,
+    log: new ResidencyLog(adapters),
     meter: new LoadMeter(engine, adapters),
     keys,
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),

@@ -22,6 +22,8 @@ export interface JoinedStream {
 /** A fleet service that greets workers, records what they say, and says what the test tells it to. */
 export class ScriptedRouter {
   address = "";
+  /** What it claims to know of the worker that joins next. */
+  resumeAfter: bigint | undefined;
   private readonly server: Server = createServer();
   private readonly streams: Stream[] = [];
   private readonly waiting: (() => void)[] = [];
@@ -59,7 +61,7 @@ export class ScriptedRouter {
     this.streams.push(stream);
     for (const wake of this.waiting.splice(0)) wake();
     void stream.read(requests);
-    yield { message: { $case: "welcome", value: { router: "scripted", heartbeatMillis: 200 } } };
+    yield { message: { $case: "welcome", value: { router: "scripted", heartbeatMillis: 200, resumeAfter: this.resumeAfter } } };
     yield* stream.outgoing();
   }
 }

@@ -86,6 +86,24 @@ test("a worker comes back to a router that went away, and to one that ends its s
   again.stop();
 });
 
+test("a router that knows a worker already is told what it has missed, no more", async () => {
+  const router = await ScriptedRouter.start();
+  await using tiny = await temporaryWorker({ a: { seed: 1 }, b: { seed: 2 } }, { join: [router.address] });
+  const first = await router.stream(0);
+  const { number } = await first.said("residency");
+  await collect(tiny.inference.generate(request("hello", { adapter: { id: "b" } })));
+  await first.said("residency", ({ snapshot }) => !snapshot);
+  router.resumeAfter = number;
+  first.end();
+  const missed = await (await router.stream(1)).said("residency");
+  expect(missed).toMatchObject({ snapshot: false, complete: true, adapters: [{ identity: { id: "b" } }] });
+  expect(missed.adapters).toHaveLength(1);
+  router.resumeAfter = 1_000_000n; // no number of this process
+  (await router.stream(1)).end();
+  expect(await (await router.stream(2)).said("residency")).toMatchObject({ snapshot: true, complete: true });
+  router.stop();
+});
+
 test("an adapter that was removed is told as gone", async () => {
   const router = await ScriptedRouter.start();
   await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });

@@ -71,6 +71,11 @@ export class Catalog {
     return false;
   }
 
+  /** Keys of all revisions of an id. */
+  keysOf(id: string): string[] {
+    return [...this.entries].filter(([, { folder }]) => folder.id === id).map(([key]) => key);
+  }
+
   /** Looks through all sources for what is new, changed or gone. Calls at once share one scan. */
   async rescan(): Promise<void> {
     await this.scans.run("", async () => this.scan());

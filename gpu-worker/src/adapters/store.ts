@@ -93,9 +93,9 @@ export class AdapterStore {
     return entry && describeAdapter(this.worker.name, entry);
   }
 
-  /** Whether any revision of an id is known. */
-  hasId(id: string): boolean {
-    return this.catalog.hasId(id);
+  /** Keys of all revisions of an id. */
+  keysOf(id: string): string[] {
+    return this.catalog.keysOf(id);
   }
 
   /** Calls back with the key of each adapter that is new, gone or changed. The result ends it. */

@@ -1,15 +1,18 @@
 import { performance } from "node:perf_hooks";
-import type { JoinRequest, JoinResponse, PrefetchAdapter, WorkerHello } from "@polygraft/api";
+import type { JoinRequest, JoinResponse, PrefetchAdapter, Welcome, WorkerHello } from "@polygraft/api";
 import type { KeyRing } from "../access/key-ring.js";
 import type { AdapterStore } from "../adapters/store.js";
 import { Signal } from "../signal.js";
 import type { LoadMeter } from "./load-meter.js";
 import { ResidencyFeed } from "./residency-feed.js";
+import type { ResidencyLog } from "./residency-log.js";
 
 /** What a worker tells its routers, and does for them. */
 export interface FleetMember {
   readonly hello: WorkerHello;
   readonly adapters: AdapterStore;
+  /** The changes of `adapters`. */
+  readonly log: ResidencyLog;
   readonly meter: LoadMeter;
   /** Learns whose access tokens to take. */
   readonly keys: KeyRing;
@@ -29,7 +32,9 @@ export class JoinSession {
   private readonly member: FleetMember;
   private readonly wake = new Signal();
   private readonly feed: ResidencyFeed;
+  private readonly stopLog: () => void;
   private readonly stopMeter: () => void;
+  private welcome: Welcome | undefined;
   private heartbeatMillis = DEFAULT_HEARTBEAT_MILLIS;
   private loadChanged = true;
   private leaving: string | undefined;
@@ -40,7 +45,8 @@ export class JoinSession {
 
   constructor(member: FleetMember) {
     this.member = member;
-    this.feed = new ResidencyFeed(member.adapters, () => this.wake.notify());
+    this.feed = new ResidencyFeed(member.adapters, member.log);
+    this.stopLog = member.log.notify(this.wake);
     this.stopMeter = member.meter.subscribe(() => {
       this.loadChanged = true;
       this.wake.notify();
@@ -57,7 +63,7 @@ export class JoinSession {
   end(): void {
     this.ended = true;
     this.member.keys.leave(this);
-    this.feed.stop();
+    this.stopLog();
     this.stopMeter();
     this.wake.notify();
   }
@@ -67,7 +73,8 @@ export class JoinSession {
     switch (message?.$case) {
       case "welcome":
         this.heartbeatMillis = message.value.heartbeatMillis || DEFAULT_HEARTBEAT_MILLIS;
-        return;
+        this.welcome = message.value;
+        return this.wake.notify();
       case "prefetch":
         return this.member.prefetch(message.value);
       case "drain":
@@ -81,14 +88,18 @@ export class JoinSession {
   /** All that the router hears, until `end`. */
   async *messages(): AsyncGenerator<JoinRequest> {
     yield this.numbered({ $case: "hello", value: this.member.hello });
-    for (const part of this.feed.snapshot()) yield this.numbered({ $case: "residency", value: part });
+    // What the router knows of an earlier stream is in its welcome.
+    while (this.welcome === undefined && !this.ended) await this.wake.wait(DEFAULT_HEARTBEAT_MILLIS);
+    for (const part of this.feed.begin(this.welcome?.resumeAfter)) yield this.numbered({ $case: "residency", value: part });
     let saidLeaving = false;
     while (!this.ended) {
       if (this.leaving !== undefined && !saidLeaving) {
         saidLeaving = true;
         yield this.numbered({ $case: "draining", value: { reason: this.leaving } });
       }
-      while (this.feed.hasChanges) yield this.numbered({ $case: "residency", value: this.feed.changes() });
+      while (this.feed.hasChanges) {
+        for (const part of this.feed.changes()) yield this.numbered({ $case: "residency", value: part });
+      }
       yield this.loadSample();
       await this.wait(() => this.leaving !== undefined && !saidLeaving);
     }

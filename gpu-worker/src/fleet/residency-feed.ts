@@ -1,53 +1,70 @@
 import type { Adapter, ResidencyUpdate } from "@polygraft/api";
-import type { AdapterStore } from "../adapters/store.js";
 import { splitRevision } from "../adapters/reference.js";
+import type { ResidencyLog } from "./residency-log.js";
+
+/** What a feed asks of the adapters. */
+export interface AdapterListing {
+  /** Keys of all adapters known. */
+  keys(): string[];
+  /** Keys of all revisions of an id. */
+  keysOf(id: string): string[];
+  /** The adapter of a key, or undefined if there is none any more. */
+  describe(key: string): Adapter | undefined;
+}
 
 /** Adapters in one message, so that messages stay small however many adapters there are. */
 const PART = 256;
 
-/** What one router has to hear of the adapters: all of them at first, then what has changed since. */
+/** What one router has to hear of the adapters: all of them or what it has missed at first, then what changes. */
 export class ResidencyFeed {
-  private readonly adapters: AdapterStore;
-  private readonly changed = new Set<string>();
-  private readonly unsubscribe: () => void;
+  private readonly adapters: AdapterListing;
+  private readonly log: ResidencyLog;
+  private readonly part: number;
+  /** The router has been told of the changes up to this number. */
+  private told = 0;
 
-  /** `wake` is called when there is something new. */
-  constructor(adapters: AdapterStore, wake: () => void) {
+  constructor(adapters: AdapterListing, log: ResidencyLog, part = PART) {
     this.adapters = adapters;
-    this.unsubscribe = adapters.subscribe((key) => {
-      this.changed.add(key);
-      wake();
-    });
+    this.log = log;
+    this.part = part;
   }
 
   /** Whether something has changed. */
   get hasChanges(): boolean {
-    return this.changed.size > 0;
+    return this.told < this.log.last;
+  }
+
+  /** The first messages of a stream, at least one: what came after that number, or else a snapshot. */
+  *begin(resumeAfter: bigint | undefined): Generator<ResidencyUpdate> {
+    if (resumeAfter === undefined || !this.log.has(Number(resumeAfter))) return yield* this.snapshot();
+    this.told = Number(resumeAfter);
+    do yield* this.changes();
+    while (this.hasChanges);
+  }
+
+  /** What has changed since it was last asked for: one part of it, or everything if that was too long ago. */
+  *changes(): Generator<ResidencyUpdate> {
+    if (!this.log.has(this.told)) return yield* this.snapshot();
+    const { keys, upTo } = this.log.read(this.told, this.part);
+    this.told = upTo;
+    const gone = keys.filter((key) => this.adapters.describe(key) === undefined).map((key) => splitRevision(key).id);
+    const removedIds = [...new Set(gone)];
+    // Ids are removed as a whole, so the revisions that are left are told again.
+    const due = new Set([...keys, ...removedIds.flatMap((id) => this.adapters.keysOf(id))]);
+    const adapters = this.describe([...due]);
+    yield { snapshot: false, complete: !this.hasChanges, adapters, removedIds, number: BigInt(upTo) };
   }
 
   /** Everything, in parts; at least one. Changes from now on come after. */
-  *snapshot(): Generator<ResidencyUpdate> {
-    this.changed.clear();
+  private *snapshot(): Generator<ResidencyUpdate> {
+    this.told = this.log.last;
+    const number = BigInt(this.told);
     const keys = this.adapters.keys();
-    const parts = Math.max(1, Math.ceil(keys.length / PART));
+    const parts = Math.max(1, Math.ceil(keys.length / this.part));
     for (let part = 0; part < parts; part++) {
-      const adapters = this.describe(keys.slice(part * PART, (part + 1) * PART));
-      yield { snapshot: true, complete: part === parts - 1, adapters, removedIds: [] };
+      const adapters = this.describe(keys.slice(part * this.part, (part + 1) * this.part));
+      yield { snapshot: true, complete: part === parts - 1, adapters, removedIds: [], number };
     }
-  }
-
-  /** What has changed since it was last asked for, at most one message of it. */
-  changes(): ResidencyUpdate {
-    const keys = [...this.changed].slice(0, PART);
-    for (const key of keys) this.changed.delete(key);
-    const adapters = this.describe(keys);
-    const gone = keys.filter((key) => this.adapters.describe(key) === undefined).map((key) => splitRevision(key).id);
-    const removedIds = [...new Set(gone)].filter((id) => !this.adapters.hasId(id));
-    return { snapshot: false, complete: true, adapters, removedIds };
-  }
-
-  stop(): void {
-    this.unsubscribe();
   }
 
   private describe(keys: readonly string[]): Adapter[] {

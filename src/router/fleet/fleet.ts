@@ -2,6 +2,7 @@ import { WorkerState } from "@polygraft/api";
 import type { LoadSample, ResidencyUpdate, WorkerHello } from "@polygraft/api";
 import { Status } from "nice-grpc";
 import type { Failure } from "../failure.js";
+import { Departed } from "./departed.js";
 import type { HoldingsChange } from "./holdings.js";
 import { Listing } from "./listing.js";
 import { FleetMember } from "./member.js";
@@ -46,6 +47,7 @@ export class Fleet {
   readonly #listeners = new Set<FleetListener>();
   readonly #listing = new Listing();
   readonly #totals = new TokenTotals();
+  readonly #departed = new Departed();
   #version = 0;
 
   /** The fleet as of now. */
@@ -67,7 +69,8 @@ export class Fleet {
 
   /**
    * Takes a worker in. One of the same name that is there already gives way: it is a stream whose end has not been
-   * noticed yet, or an older process. The worker is listed once its first residency snapshot is complete.
+   * noticed yet, or an older process. The worker is listed once its first residency snapshot is complete, or what it has
+   * missed to tell since an earlier stream.
    */
   join(hello: WorkerHello, expel: (failure: Failure) => void, now: number): FleetMember {
     const older = this.#members.get(hello.name);
@@ -79,6 +82,8 @@ export class Fleet {
         message: `a worker named "${hello.name}" has joined anew from ${hello.address}; names must be unique`,
       });
     }
+    const earlier = this.#departed.recall(hello.name, hello.epoch);
+    if (earlier !== undefined) member.holdings.resume(earlier);
     this.#members.set(hello.name, member);
     return member;
   }
@@ -89,6 +94,7 @@ export class Fleet {
     this.#members.delete(member.name);
     member.listed = false;
     this.#totals.leave(modelOf(member.hello));
+    this.#departed.remember(member);
     if (!member.holdings.complete) return;
     this.#version += 1;
     this.#listing.remove(member);
@@ -142,6 +148,7 @@ export class Fleet {
 
   /** Judges silence and standstill. To be called several times within the shorter limit. */
   sweep(now: number, limits: SilenceLimits): void {
+    this.#departed.sweep(now);
     for (const member of this.#members.values()) {
       const silent = now - member.heardAt;
       if (silent > limits.goneAfterMillis) {

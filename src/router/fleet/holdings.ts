@@ -11,6 +11,8 @@ export class Holdings {
   #known = new Map<string, Adapter>();
   #staged: Map<string, Adapter> | undefined;
   #complete = false;
+  #number: bigint | undefined;
+  #resuming = false;
 
   /** Whether a snapshot has come in whole. Before that nothing is known of the worker. */
   get complete(): boolean {
@@ -27,22 +29,50 @@ export class Holdings {
     return this.#staged?.size ?? 0;
   }
 
+  /** All changes up to this number are in. Undefined: the worker does not count them. */
+  get number(): bigint | undefined {
+    return this.#number;
+  }
+
+  /**
+   * Begins with what was known at the end of an earlier stream, which says no more. Incomplete until the worker has told
+   * all that has changed since, or has sent a snapshot.
+   */
+  resume(earlier: Holdings): void {
+    this.#known = earlier.#known;
+    this.#number = earlier.#number;
+    this.#resuming = true;
+  }
+
   adapters(): Iterable<Adapter> {
     return this.#known.values();
   }
 
   /** Applies an update. The parts of a snapshot take effect together, with the last one. */
   apply(update: ResidencyUpdate): HoldingsChange {
-    if (!update.snapshot && this.#staged === undefined) return this.#applyDelta(update);
+    if (!update.snapshot && this.#staged === undefined) return this.#resuming ? this.#applyMissed(update) : this.#applyDelta(update);
     if (update.snapshot) this.#staged ??= new Map();
     const staged = this.#staged ?? new Map<string, Adapter>();
     for (const adapter of update.adapters) staged.set(holdingKey(adapter), adapter);
     if (!update.complete) return { announced: [], withdrawn: [] };
-    const withdrawn = [...this.#known].filter(([key]) => !staged.has(key)).map(([, adapter]) => adapter);
+    // Before that nobody was told of anything.
+    const before = this.#complete ? [...this.#known] : [];
+    const withdrawn = before.filter(([key]) => !staged.has(key)).map(([, adapter]) => adapter);
     this.#known = staged;
     this.#staged = undefined;
     this.#complete = true;
+    this.#resuming = false;
+    this.#number = update.number;
     return { announced: [...staged.values()], withdrawn };
+  }
+
+  /** Nobody was told of an incomplete worker's adapters, so with the last part all of them are news. */
+  #applyMissed(update: ResidencyUpdate): HoldingsChange {
+    this.#applyDelta(update);
+    if (!update.complete) return { announced: [], withdrawn: [] };
+    this.#complete = true;
+    this.#resuming = false;
+    return { announced: [...this.#known.values()], withdrawn: [] };
   }
 
   #applyDelta(update: ResidencyUpdate): HoldingsChange {
@@ -56,6 +86,7 @@ export class Holdings {
       }
     }
     for (const adapter of update.adapters) this.#known.set(holdingKey(adapter), adapter);
+    this.#number = update.number;
     return { announced: update.adapters, withdrawn };
   }
 }

@@ -95,7 +95,8 @@ class JoinSession {
       this.#member.tell = (message) => void this.#outbox.push(message);
       this.#log.info("worker joined", { worker: message.value.name, address: message.value.address });
       const { router, heartbeatMillis, accessKeys } = this.#options;
-      this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis } } });
+      const resumeAfter = this.#member.holdings.number;
+      this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis, resumeAfter } } });
       this.#outbox.push({ message: { $case: "accessKeys", value: accessKeys } });
       return undefined;
     }

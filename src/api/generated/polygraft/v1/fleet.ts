@@ -127,8 +127,13 @@ export interface ResidencyUpdate {
   complete: boolean;
   /** Adapters, each with one `residency` of this worker. TIER_SOURCE: known there, not held. */
   adapters: Adapter[];
-  /** Ids of adapters that the worker knows no more. */
+  /** Ids of which the worker knows no more than what `adapters` says: all else that was said of them is gone. */
   removedIds: string[];
+  /**
+   * With this update the router has heard of all changes up to this number, counted from 1 by each process of the worker.
+   * In parts of a snapshot it counts once the snapshot is complete. Absent: the worker does not count.
+   */
+  number?: bigint | undefined;
 }
 
 /** How busy a worker is. Absent is not 0: it means that the worker does not know. */
@@ -208,6 +213,12 @@ export interface Welcome {
   router: string;
   /** Longest silence allowed between load samples, in milliseconds. */
   heartbeatMillis: number;
+  /**
+   * An earlier stream of this process (`epoch`) told the router of all changes of residency up to this number: those after
+   * it are enough, the last of them `complete`. A worker that does not have them any more sends a snapshot. Absent: a
+   * snapshot is due.
+   */
+  resumeAfter?: bigint | undefined;
 }
 
 /**
@@ -824,7 +835,7 @@ export const Capacity: MessageFns<Capacity> = {
 };
 
 function createBaseResidencyUpdate(): ResidencyUpdate {
-  return { snapshot: false, complete: false, adapters: [], removedIds: [] };
+  return { snapshot: false, complete: false, adapters: [], removedIds: [], number: undefined };
 }
 
 export const ResidencyUpdate: MessageFns<ResidencyUpdate> = {
@@ -840,6 +851,12 @@ export const ResidencyUpdate: MessageFns<ResidencyUpdate> = {
     }
     for (const v of message.removedIds) {
       writer.uint32(34).string(v!);
+    }
+    if (message.number !== undefined) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.number);
     }
     return writer;
   },
@@ -889,6 +906,14 @@ export const ResidencyUpdate: MessageFns<ResidencyUpdate> = {
             message.removedIds.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -910,6 +935,7 @@ export const ResidencyUpdate: MessageFns<ResidencyUpdate> = {
     message.complete = object.complete ?? false;
     message.adapters = object.adapters?.map((e) => Adapter.fromPartial(e)) || [];
     message.removedIds = object.removedIds?.map((e) => e) || [];
+    message.number = (object.number !== undefined && object.number !== null) ? BigInt(object.number) : undefined;
     return message;
   },
 };
@@ -1296,7 +1322,7 @@ export const JoinResponse: MessageFns<JoinResponse> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { router: "", heartbeatMillis: 0 };
+  return { router: "", heartbeatMillis: 0, resumeAfter: undefined };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1306,6 +1332,12 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.heartbeatMillis !== 0) {
       writer.uint32(16).uint32(message.heartbeatMillis);
+    }
+    if (message.resumeAfter !== undefined) {
+      if (BigInt.asUintN(64, message.resumeAfter) !== message.resumeAfter) {
+        throw new globalThis.Error("value provided for field message.resumeAfter of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.resumeAfter);
     }
     return writer;
   },
@@ -1339,6 +1371,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.heartbeatMillis = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.resumeAfter = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1358,6 +1398,9 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.router = object.router ?? "";
     message.heartbeatMillis = object.heartbeatMillis ?? 0;
+    message.resumeAfter = (object.resumeAfter !== undefined && object.resumeAfter !== null)
+      ? BigInt(object.resumeAfter)
+      : undefined;
     return message;
   },
 };
