@@ -3,7 +3,7 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { Connection, type StreamListener } from "./http2/connection.js";
 import { flag, frameType } from "./http2/frames.js";
 import { responseHeaders, successTrailers } from "./http2/headers.js";
-import { nowMicros, stamp, tokenMessage } from "./message.js";
+import { acceptedMessage, finishedMessage, nowMicros, stamp, tokenMessage } from "./message.js";
 
 /** A response that is being sent. */
 interface Response {
@@ -21,11 +21,14 @@ export class Backend {
   readonly #server: Server;
   readonly #peers = new Set<BackendPeer>();
 
-  /** @param tokens messages of a response */
-  constructor(tokens: number) {
+  /**
+   * @param tokens messages of a response
+   * @param isWhole begins and ends a response with the events that a client which reads them expects
+   */
+  constructor(tokens: number, isWhole = false) {
     this.#tokens = tokens;
     this.#server = createServer((socket) => {
-      const peer = new BackendPeer(socket, this.#tokens, () => this.#peers.delete(peer));
+      const peer = new BackendPeer(socket, this.#tokens, isWhole, () => this.#peers.delete(peer));
       this.#peers.add(peer);
     });
   }
@@ -51,11 +54,13 @@ export class Backend {
 /** A connection of a relay, or of a client, to the backend. */
 class BackendPeer {
   readonly #tokens: number;
+  readonly #isWhole: boolean;
   readonly #connection: Connection;
   readonly #responses = new Map<number, Response>();
 
-  constructor(socket: Socket, tokens: number, onClose: () => void) {
+  constructor(socket: Socket, tokens: number, isWhole: boolean, onClose: () => void) {
     this.#tokens = tokens;
+    this.#isWhole = isWhole;
     const listener: StreamListener = {
       headers: (id, isLast) => isLast && this.#begin(id),
       data: (id, _bytes, _start, _end, isLast) => isLast && this.#begin(id),
@@ -75,6 +80,7 @@ class BackendPeer {
     const size = tokenMessage.length;
     for (const response of this.#responses.values()) {
       if (response.sent === this.#tokens) {
+        if (this.#isWhole) this.#frame(response.id, finishedMessage);
         connection.send(frameType.headers, flag.endHeaders | flag.endStream, response.id, successTrailers);
         this.#responses.delete(response.id);
         continue;
@@ -96,6 +102,13 @@ class BackendPeer {
 
   #begin(id: number): void {
     this.#connection.send(frameType.headers, flag.endHeaders, id, responseHeaders);
+    if (this.#isWhole) this.#frame(id, acceptedMessage);
     this.#responses.set(id, { id, sent: 0, window: this.#connection.initialWindow });
+  }
+
+  /** What comes before or after the tokens. So small that a stream always has room for it. */
+  #frame(id: number, message: Buffer): void {
+    this.#connection.sendWindow -= message.length;
+    this.#connection.send(frameType.data, 0, id, message);
   }
 }

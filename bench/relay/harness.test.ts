@@ -4,6 +4,9 @@ import { expect, test } from "vitest";
 import { Backend } from "./backend.js";
 import { frame, FrameReader } from "./http2/frames.js";
 import { Load } from "./load.js";
+import { SdkLoad } from "./sdk-load.js";
+import { joinFleet } from "./relays/join-fleet.js";
+import { temporaryRouter } from "../../test/support/router-fixture.js";
 import { maxTokens, requestMessage, stamp, stampedMicros, stampedNumber, tokenMessage } from "./message.js";
 
 test("frames are the same however their bytes are cut", () => {
@@ -54,6 +57,22 @@ test("the load reads every token that the backend sends", async () => {
   load.close();
   backend.close();
   expect(bad).toBe(0);
+  expect(latencies.length).toBeGreaterThanOrEqual(5 * responses);
+});
+
+test.each([false, true])("so does the SDK, in direct mode: %s", async (isDirect) => {
+  const backend = new Backend(5, true);
+  const port = await backend.listen();
+  await using router = await temporaryRouter();
+  const leave = await joinFleet(router.address, { name: "worker-1", address: `127.0.0.1:${port}` });
+  const load = new SdkLoad(5, isDirect);
+  await load.start(isDirect ? Number(router.address.split(":")[1]) : port, 4, 2);
+  await stepUntil(backend, () => load.responses >= 10);
+  const { latencies, responses, bad, why } = load.take();
+  load.close();
+  leave();
+  backend.close();
+  expect([bad, why]).toEqual([0, undefined]);
   expect(latencies.length).toBeGreaterThanOrEqual(5 * responses);
 });
 

@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { Connection, type StreamListener } from "./http2/connection.js";
 import { flag, frameType } from "./http2/frames.js";
 import { requestHeaders } from "./http2/headers.js";
+import { Latencies } from "./latencies.js";
 import { nowMicros, requestMessage, stampedMicros, stampedNumber, tokenMessage } from "./message.js";
 
 /** A response that is being read. */
@@ -10,6 +11,16 @@ interface Reading {
   received: number;
   /** Bytes of a message that has not come whole. */
   rest: Buffer | undefined;
+}
+
+/** Streams that are always open. */
+export interface TokenLoad {
+  start(port: number, streams: number, connections: number): Promise<void>;
+  /** Responses that have ended since the last `take`. */
+  readonly responses: number;
+  /** What was seen since the last call. */
+  take(): Seen;
+  close(): void;
 }
 
 /** What a load has seen since it was last asked. */
@@ -24,12 +35,11 @@ export interface Seen {
 
 const path = "/polygraft.v1.InferenceService/Generate";
 
-/** Streams that are always open: one that has ended is followed by the next. */
-export class Load {
+/** A load at the level of frames: a stream that has ended is followed by the next. */
+export class Load implements TokenLoad {
   readonly #tokens: number;
   readonly #clients: LoadClient[] = [];
-  #latencies = new Float64Array(1 << 16);
-  #count = 0;
+  readonly #latencies = new Latencies();
   #responses = 0;
   #bad = 0;
   #why: string | undefined;
@@ -52,16 +62,13 @@ export class Load {
     for (const client of this.#clients) client.fill();
   }
 
-  /** Responses that have ended since the last `take`. */
   get responses(): number {
     return this.#responses;
   }
 
-  /** What was seen since the last call. */
   take(): Seen {
-    const latencies = this.#latencies.slice(0, this.#count);
-    const seen = { latencies, responses: this.#responses, bad: this.#bad, ...(this.#why === undefined ? {} : { why: this.#why }) };
-    this.#count = this.#responses = this.#bad = 0;
+    const seen = { latencies: this.#latencies.take(), responses: this.#responses, bad: this.#bad, ...(this.#why === undefined ? {} : { why: this.#why }) };
+    this.#responses = this.#bad = 0;
     return seen;
   }
 
@@ -99,18 +106,9 @@ export class Load {
     for (; last - at >= tokenMessage.length; at += tokenMessage.length) {
       if (stampedNumber(from, at) !== reading.received) reading.received = NaN;
       reading.received += 1;
-      this.#record(this.#now - stampedMicros(from, at));
+      this.#latencies.add(this.#now - stampedMicros(from, at));
     }
     if (at < last) reading.rest = Buffer.from(from.subarray(at, last));
-  }
-
-  #record(micros: number): void {
-    if (this.#count === this.#latencies.length) {
-      const larger = new Float64Array(2 * this.#count);
-      larger.set(this.#latencies);
-      this.#latencies = larger;
-    }
-    this.#latencies[this.#count++] = micros;
   }
 
   #end(client: LoadClient, id: number): void {

@@ -13,6 +13,7 @@ import { polygraft } from "./relays/polygraft.js";
 import { findProgram, relayCore } from "./relays/program.js";
 import { direct } from "./relays/relay.js";
 import type { Relay } from "./relays/relay.js";
+import { sdkBare, sdkDirect, sdkRelay } from "./relays/sdk.js";
 
 interface Options {
   readonly relays: readonly string[];
@@ -33,13 +34,17 @@ interface Row extends Measured {
   readonly addedP99?: number;
 }
 
-const relayNames = ["direct", "polygraft", "nginx", "haproxy"];
+const relayNames = ["direct", "polygraft", "nginx", "haproxy", "sdk-bare", "sdk-direct", "sdk-relay"];
+
+/** Runs with nothing in between; those after each are compared with it. */
+const bases: ReadonlySet<Relay> = new Set([direct, sdkBare]);
 
 new Command("bench:relay")
   .description(
     "Measures what polygraft's router costs a stream of tokens, beside no relay, nginx (grpc_pass) and HAProxy. A backend\n" +
       "sends one message of each stream at each step, in a DATA frame of its own, as a batching engine does; a client in the\n" +
-      "same process takes the time of each. The relay has a core of its own, and so has the harness. Linux only.",
+      "same process takes the time of each. The last three go through the SDK: to a bare worker, in direct mode, through the router.\n" +
+      "The relay has a core of its own, and so has the harness. Linux only.",
   )
   .option("--relays <list>", "what to measure", names, relayNames)
   .option("--streams <list>", "streams at once, 16 to a connection", numbers(1, 1024), [1, 16, 128])
@@ -66,7 +71,6 @@ async function main(options: Options): Promise<void> {
     for (const streams of options.streams) {
       let base: Measured | undefined;
       for (const relay of relays) {
-        process.stderr.write(`${relay.name}, ${streams} stream(s), ${paceName(stepMillis)}\n`);
         const shape: Shape = {
           stepMillis,
           streams,
@@ -75,8 +79,10 @@ async function main(options: Options): Promise<void> {
           warmUpSeconds: options.seconds / 2,
           seconds: options.seconds,
         };
+        if (relay.fits?.(shape) === false) continue;
+        process.stderr.write(`${relay.name}, ${streams} stream(s), ${paceName(stepMillis)}\n`);
         const measured = await measure(relay, shape);
-        if (relay === direct) base = measured;
+        if (bases.has(relay)) base = measured;
         const added = base === undefined ? {} : { addedP50: measured.p50 - base.p50, addedP99: measured.p99 - base.p99 };
         const row = { relay: relay.name, stepMillis, streams, ...measured, ...added };
         if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
@@ -102,7 +108,7 @@ function takeOwnCore(): void {
 async function relaysOf({ relays, profile }: Options): Promise<readonly Relay[]> {
   const folder = profile === undefined ? undefined : resolve(profile);
   if (folder !== undefined) await mkdir(folder, { recursive: true });
-  return [direct, polygraft(folder), nginx, haproxy].filter((relay) => {
+  return [direct, polygraft(folder), nginx, haproxy, sdkBare, sdkDirect, sdkRelay].filter((relay) => {
     if (!relays.includes(relay.name)) return false;
     const missing = relay.missing();
     if (missing !== undefined) process.stderr.write(`left out: ${missing}\n`);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Backend } from "./backend.js";
 import { Load } from "./load.js";
+import type { TokenLoad } from "./load.js";
 import { pace } from "./pace.js";
 import { processSeconds } from "./process-time.js";
 import type { Relay } from "./relays/relay.js";
@@ -42,8 +43,8 @@ export async function measure(relay: Relay, shape: Shape): Promise<Measured> {
   const folder = mkdtempSync(join(tmpdir(), "polygraft-relay-bench-"));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   process.on("exit", remove);
-  const backend = new Backend(shape.tokens);
-  const load = new Load(shape.tokens);
+  const backend = new Backend(shape.tokens, relay.load !== undefined);
+  const load = relay.load?.(shape.tokens) ?? new Load(shape.tokens);
   const running = await relay.start(await backend.listen(), folder);
   const stopPacing = pace(shape.stepMillis, () => backend.step());
   try {
@@ -77,7 +78,7 @@ export async function measure(relay: Relay, shape: Shape): Promise<Measured> {
 }
 
 /** Waits until a response has come whole: how long a relay takes to start is not what is measured. */
-async function firstResponse(load: Load, name: string): Promise<void> {
+async function firstResponse(load: TokenLoad, name: string): Promise<void> {
   for (let waited = 0; load.responses === 0; waited += 50) {
     if (waited > 30_000) throw new Error(`${name}: no response came within 30 seconds`);
     await sleep(50);

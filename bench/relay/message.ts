@@ -1,4 +1,4 @@
-import { GenerateRequest, GenerateResponse } from "@polygraft/api";
+import { FinishReason, GenerateRequest, GenerateResponse } from "@polygraft/api";
 
 /** Characters of a message's text: six of its time and two of its number, seven bits each, so that all are ASCII. */
 const timeChars = 6;
@@ -53,6 +53,26 @@ export function stampedMicros(bytes: Buffer, at: number): number {
 export function stampedNumber(bytes: Buffer, at: number): number {
   return bytes[at + textAt + timeChars]! | (bytes[at + textAt + timeChars + 1]! << 7);
 }
+
+/** The time of a stamped message's text, in microseconds. */
+export function stampedTextMicros(stamped: string): number {
+  let micros = 0;
+  for (let index = timeChars - 1; index >= 0; index--) micros = micros * 128 + stamped.charCodeAt(index);
+  return micros;
+}
+
+/** The number of a stamped message's text. */
+export function stampedTextNumber(stamped: string): number {
+  return stamped.charCodeAt(timeChars) | (stamped.charCodeAt(timeChars + 1) << 7);
+}
+
+/** First and last message of a response, with their gRPC prefixes. Only those who look into messages need them. */
+export const acceptedMessage = framed(
+  GenerateResponse.encode(GenerateResponse.fromPartial({ event: { $case: "accepted", value: { worker: "worker-1" } } })).finish(),
+);
+export const finishedMessage = framed(
+  GenerateResponse.encode(GenerateResponse.fromPartial({ event: { $case: "finished", value: { reason: FinishReason.MAX_TOKENS } } })).finish(),
+);
 
 /** Now, in whole microseconds on the clock that stamps are of. */
 export function nowMicros(): number {

@@ -1,3 +1,6 @@
+import type { TokenLoad } from "../load.js";
+import type { Shape } from "../measure.js";
+
 /** A relay that runs. */
 export interface RunningRelay {
   /** Where it listens, on 127.0.0.1. */
@@ -14,6 +17,10 @@ export interface Relay {
   missing(): string | undefined;
   /** Starts it in front of a backend on 127.0.0.1. `folder` is its own, for configuration and logs. */
   start(backendPort: number, folder: string): Promise<RunningRelay>;
+  /** What asks for streams of so many tokens. Default: a client at the level of frames. */
+  load?(tokens: number): TokenLoad;
+  /** Whether numbers of that shape would mean something. Default: always. */
+  fits?(shape: Shape): boolean;
 }
 
 /** Nothing in between: what the harness itself adds. */
