@@ -72,6 +72,7 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
           span.record(it.value);
           yield it.value;
         }
+        route?.finished();
         return;
       } catch (failure) {
         const error = errorFromCall(failure, call);

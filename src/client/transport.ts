@@ -56,7 +56,8 @@ export class Transport {
   readonly address: Address;
   readonly #client: Client;
 
-  constructor(address: string, tls: TlsOptions | undefined) {
+  /** `isShared`: other transports of this process to the same address may use the same connection. */
+  constructor(address: string, tls: TlsOptions | undefined, isShared = true) {
     this.address = parseAddress(address);
     this.#client = new Client(this.address.target, channelCredentials(this.address, tls), {
       // An idle connection through a firewall dies silently; without this only the next call's deadline would tell.
@@ -64,6 +65,7 @@ export class Transport {
       "grpc.keepalive_timeout_ms": 20_000,
       // Prompt log-probabilities of a long prompt exceed the 4 MiB that grpc-js allows by default.
       "grpc.max_receive_message_length": 64 * 1024 * 1024,
+      "grpc.use_local_subchannel_pool": isShared ? 0 : 1,
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 5_000,
     });

@@ -146,6 +146,13 @@ describe("a request goes through the router", () => {
     expect(new Set(seen).size).toBe(2);
   });
 
+  test("after its worker has answered badly five times in a row", async () => {
+    const broken = refuse(Status.INTERNAL, "INTERNAL");
+    await using them = await fleet({ [first]: broken });
+    for (let count = 0; count < 6; count++) await expect(them.generate().text()).rejects.toMatchObject({ code: "INTERNAL" });
+    expect(them.callers(first)).toEqual([direct, direct, direct, direct, direct, relayed]);
+  });
+
   test("when its router is one worker, which tells of no fleet", async () => {
     await using them = await fleet();
     await using client = new Polygraft({ address: them.worker("w2").address, direct: true });

@@ -18,7 +18,8 @@ class Connection {
   #retryAt = 0;
 
   constructor(address: string, tls: TlsOptions | undefined) {
-    this.transport = new Transport(address, tls);
+    // Its own: after a worker was given up, its next connection must not be the one that may be dead.
+    this.transport = new Transport(address, tls, false);
   }
 
   /** Whether the worker can be called. Nobody waits for one that was out of reach a moment ago. */

@@ -57,6 +57,12 @@ const movable: ReadonlySet<string> = new Set([
   "UNAVAILABLE", "CANCELLED", "INCOMPLETE_STREAM", "WORKER_LOST", "DRAINING", "NO_WORKER", "QUEUE_FULL", "ADAPTER_MEMORY_FULL",
 ]); // prettier-ignore
 
+/** Codes that a worker which works does not answer with. */
+const worrying: ReadonlySet<string> = new Set(["INTERNAL", "UNKNOWN"]);
+
+/** Such answers in a row after which a worker's requests go through the router for a while. */
+const maxFailures = 5;
+
 /** One request on its way along the preference list of its key, and off it: to the router. */
 export class DirectRoute {
   readonly #request: GenerateRequest;
@@ -95,23 +101,28 @@ export class DirectRoute {
     this.#release();
     if (running === undefined) return false;
     const { follower, connections } = this.#parts;
-    if (failure.code === "UNAUTHENTICATED") {
+    if (failure.code === "UNAUTHENTICATED" && !this.#hadNewToken) {
       follower.refused(running.token);
-      this.#relayed = this.#hadNewToken;
-      this.#hadNewToken = true;
-      return true;
+      return (this.#hadNewToken = true);
     }
-    if (!heard && failure.code === "UNAVAILABLE") {
+    if (failure.code === "UNAUTHENTICATED" || (!heard && failure.code === "UNAVAILABLE")) {
       // Out of this client's reach, but perhaps not out of the router's: to go elsewhere would load the adapter anew.
       connections.failed(running.worker.address);
       return (this.#relayed = true);
     }
+    // It answers, but badly. The router has a breaker, and knows how others fare there.
+    if (worrying.has(failure.code) && running.worker.failed() >= maxFailures) connections.failed(running.worker.address);
     const { routing } = this.#request;
     if (!movable.has(failure.code) || routing?.failover === false || (routing?.worker ?? "") !== "") return false;
     this.#tried.push(running.worker);
     this.#attempts += 1;
     if (this.#attempts >= maxAttempts) this.#relayed = true;
     return true;
+  }
+
+  /** The last event has arrived. */
+  finished(): void {
+    this.#running?.worker.succeeded();
   }
 
   /** The request is over. */

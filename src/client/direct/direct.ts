@@ -30,7 +30,11 @@ export class Direct {
     this.#connections = new WorkerConnections(tls);
     this.#view = new FleetView({
       left: ({ address }) => this.#connections.forget(address),
-      suspected: abandon,
+      suspected: (worker) => {
+        abandon(worker);
+        // It may be back before its connection is known to be dead.
+        this.#connections.forget(worker.address);
+      },
     });
     this.#follower = new Follower(transports, headers, this.#view);
   }

@@ -12,6 +12,7 @@ export class DirectWorker implements LiveWorker {
   readonly running = new Set<AbortController>();
   #hello: WorkerHello;
   #state: WorkerState;
+  #failures = 0;
 
   constructor({ hello = WorkerHello.create(), state }: FleetWorker) {
     this.name = hello.name;
@@ -61,6 +62,15 @@ export class DirectWorker implements LiveWorker {
   get adapterRoom(): AdapterRoom {
     const { adapterBytes = 0n, adapterRankUnits = 0 } = this.#hello.capacity ?? {};
     return { bytes: Number(adapterBytes), rankUnits: adapterRankUnits };
+  }
+
+  /** A call failed as calls should not. Returns how many have in a row. */
+  failed(): number {
+    return (this.#failures += 1);
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
   }
 
   /** Takes what a router says of the same process now. True: what was prepared from it is out of date. */
