@@ -21,11 +21,14 @@ afterAll(async () => {
   await files?.remove();
 });
 
-test("a rolling restart of all workers under load loses no request, and each one exits with 0", async () => {
+test.each([
+  ["through the router", false],
+  ["straight to the workers", true],
+])("a rolling restart of all workers under load, %s, loses no request, and each one exits with 0", async (_, direct) => {
   const count = 8;
   const requests = (number: number) => ({ ...requestOf(number, files.names, 60), prompt: [10 + number, 20, 30] });
-  const run = () => runStreams(fleet.address, { count, atOnce: count, requests });
-  const undisturbed = await run();
+  const run = () => runStreams(fleet.address, { count, atOnce: count, requests, direct });
+  const undisturbed = await runStreams(fleet.address, { count, atOnce: count, requests, direct: false });
   const restarted = new AbortController();
   let rounds = 0;
   const load = (async () => {
