@@ -55,7 +55,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const adapters = new RouterAdapterService({ catalog, candidates, workers, tokens });
   const following = { fleet, catalog, policy: resolved.placement, tokens, timers };
   const { name, heartbeatMillis } = resolved;
-  const joining = { router: name, heartbeatMillis, accessKeys: tokens.accessKeys };
+  const joining = { router: name, heartbeatMillis, accessKeys: () => tokens.accessKeys };
   const control = await startControlServer(
     {
       adapters,

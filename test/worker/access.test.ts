@@ -1,5 +1,5 @@
 import { createHash, createSecretKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { SignJWT, UnsecuredJWT, type JWTPayload } from "jose";
+import { SignJWT, type JWTPayload } from "jose";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AdapterServiceDefinition } from "@polygraft/api";
@@ -29,6 +29,12 @@ function signer(id = "k1") {
   return { sign, publicKey, key: { id, publicKey: spki } };
 }
 
+/** The same token, saying of itself that it has no signature, and having none. */
+function unsigned(token: string): string {
+  const header = Buffer.from(JSON.stringify({ alg: "none", kid: "k1" })).toString("base64url");
+  return `${header}.${token.split(".")[1]}.`;
+}
+
 const bearer = (token: string) => ({ metadata: Metadata({ authorization: `Bearer ${token}` }) });
 
 describe("a worker whose router asks for tokens", () => {
@@ -42,7 +48,7 @@ describe("a worker whose router asks for tokens", () => {
     await stream.said("hello");
     // Before a router has said anything, the worker is as open as one without routers.
     expect((await collect(tiny.inference.generate(request("hello")))).finished).toBeDefined();
-    stream.say({ $case: "accessKeys", value: { keys: [own.key], required: true, tokenSeconds: 60 } });
+    stream.say({ $case: "accessKeys", value: { keys: [own.key], required: true, tokenSeconds: 60, unixMillis: 0n } });
     while (await collect(tiny.inference.generate(request("hello"))).then(() => true, () => false));
   });
   afterAll(async () => {
@@ -71,7 +77,7 @@ describe("a worker whose router asks for tokens", () => {
     ["signed by a stranger in the router's name", () => stranger.sign(), /not valid/],
     ["of a router that was not joined", () => signer("k2").sign(), /has not joined/],
     ["signed with the public key as a secret", () => own.sign({}, secretOfPublicKey, "HS256"), /not valid/],
-    ["not signed at all", () => new UnsecuredJWT({ sub: "me", aud: audience, exp: inAnHour() }).encode(), /not valid/],
+    ["not signed at all", async () => unsigned(await own.sign()), /not valid/],
     ["with an overlong tenant", () => own.sign({ tenant: "t".repeat(129) }), /not valid/],
     ["that is none", () => "key-1", /not valid/],
     ["of a megabyte", () => "x".repeat(6000), /too long/],
@@ -101,6 +107,17 @@ test("a gate tells whose fair share a token uses", async () => {
   expect(await gate.admit(bearer(token).metadata)).toEqual({ tenant: "key 3" });
   expect(await gate.admit(Metadata({ authorization: issuer.authorization }))).toEqual({ tenant: undefined });
   issuer.close();
+});
+
+test.each([-86_400, 86_400])("a router whose clock is %i seconds ahead of the worker's is understood", async (ahead) => {
+  const own = signer();
+  const now = Math.floor(Date.now() / 1000) + ahead;
+  const ring = new KeyRing();
+  ring.learn(ring, { keys: [own.key], required: true, tokenSeconds: 60, unixMillis: BigInt(now * 1000) });
+  const gate = new Gate(ring, undefined);
+  const admit = async (exp: number) => gate.admit(bearer(await own.sign({ exp })).metadata);
+  await admit(now + 60);
+  await expect(admit(now - 60)).rejects.toMatchObject({ reason: "UNAUTHENTICATED" });
 });
 
 test("a token outlives its router's stream by as long as it lives itself, and no longer", async () => {
@@ -135,7 +152,7 @@ test("keys that a worker cannot use are named, and leave it shut rather than ope
   ];
   for (const [keys, says] of bad) {
     const ring = new KeyRing();
-    expect(() => ring.learn(ring, { keys, required: true, tokenSeconds: 60 })).toThrow(says);
+    expect(() => ring.learn(ring, { keys, required: true, tokenSeconds: 60, unixMillis: 0n })).toThrow(says);
     expect(ring.required).toBe(true);
   }
 });

@@ -1,5 +1,5 @@
 import type { Metadata } from "nice-grpc-common";
-import { errors, jwtVerify, type JWTVerifyOptions } from "jose";
+import { decodeProtectedHeader, errors, jwtVerify, type JWTVerifyOptions } from "jose";
 import { Failure } from "../failure.js";
 import type { KeyRing } from "./key-ring.js";
 
@@ -13,11 +13,11 @@ export interface Caller {
 interface Checked {
   readonly caller: Caller;
   readonly keyId: string;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, on the worker's clock. */
   readonly expiresAt: number;
 }
 
-/** How far the clocks of router and worker may be apart, in seconds. */
+/** How far the clocks of router and worker may have moved apart since the router told its own, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 10;
 
 /** Tokens that are remembered, so that one is verified once and not with each request. */
@@ -69,20 +69,14 @@ export class Gate {
   }
 
   private async verify(token: string): Promise<Checked> {
-    let keyId = "";
     try {
-      const { payload } = await jwtVerify(
-        token,
-        ({ kid = "" }) => {
-          keyId = kid;
-          const key = this.keys.find(kid);
-          if (!key) throw new errors.JWKSNoMatchingKey();
-          return key;
-        },
-        VERIFY,
-      );
-      const { tenant, exp = 0 } = payload;
-      const checked = { caller: { tenant: tenantOf(tenant) }, keyId, expiresAt: exp * 1000 };
+      const { kid = "" } = decodeProtectedHeader(token);
+      const found = this.keys.find(kid);
+      if (!found) throw new errors.JWKSNoMatchingKey();
+      const { key, aheadMillis } = found;
+      const currentDate = new Date(Date.now() + aheadMillis);
+      const { tenant, exp = 0 } = (await jwtVerify(token, key, { ...VERIFY, currentDate })).payload;
+      const checked = { caller: { tenant: tenantOf(tenant) }, keyId: kid, expiresAt: exp * 1000 - aheadMillis };
       if (this.remembered.size >= MAX_REMEMBERED) this.forgetOldest();
       this.remembered.set(token, checked);
       return checked;

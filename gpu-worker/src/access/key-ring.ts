@@ -9,9 +9,17 @@ const MAX_KEY_BYTES = 1024;
 /** However long a router says that its tokens live. */
 const MAX_TOKEN_SECONDS = 3600;
 
+/** A key, and the clock of the router that signs with it. */
+export interface TokenKey {
+  readonly key: KeyObject;
+  /** Milliseconds that the router's clock is ahead of the worker's. */
+  readonly aheadMillis: number;
+}
+
 /** What one router has named. */
 interface RouterKeys {
   readonly keys: ReadonlyMap<string, KeyObject>;
+  readonly aheadMillis: number;
   readonly tokenMillis: number;
   /** When the last of its tokens has expired, once it has left. */
   endsAt: number;
@@ -31,7 +39,7 @@ export class KeyRing {
    * Takes a router's keys, in place of those that it named before. `router` is whatever stands for its stream.
    * @throws Error that says what is wrong with them; nothing has changed then, except that tokens may be required.
    */
-  learn(router: object, { keys, required, tokenSeconds }: AccessKeys): void {
+  learn(router: object, { keys, required, tokenSeconds, unixMillis }: AccessKeys): void {
     // What is asked for is kept even if the keys are unusable: to let everybody in would be the worse mistake.
     this.isRequired ||= required;
     if (keys.length > MAX_KEYS) throw new Error(`a router may name at most ${MAX_KEYS} keys, not ${keys.length}`);
@@ -39,7 +47,9 @@ export class KeyRing {
     for (const { id, publicKey } of keys) known.set(checkedId(id), readKey(publicKey));
     this.forgetExpired();
     const tokenMillis = 1000 * Math.min(tokenSeconds, MAX_TOKEN_SECONDS);
-    this.routers.set(router, { keys: known, tokenMillis, endsAt: Number.POSITIVE_INFINITY });
+    // Clocks may be apart by however much, as long as they go equally fast.
+    const aheadMillis = unixMillis === 0n ? 0 : Number(unixMillis) - Date.now();
+    this.routers.set(router, { keys: known, aheadMillis, tokenMillis, endsAt: Number.POSITIVE_INFINITY });
   }
 
   /** A router's stream has ended. Tokens that it has given out stay good for as long as they live. */
@@ -50,11 +60,11 @@ export class KeyRing {
   }
 
   /** The key of that id, if it is good. */
-  find(id: string): KeyObject | undefined {
+  find(id: string): TokenKey | undefined {
     const now = performance.now();
-    for (const { keys, endsAt } of this.routers.values()) {
+    for (const { keys, aheadMillis, endsAt } of this.routers.values()) {
       const key = now < endsAt ? keys.get(id) : undefined;
-      if (key) return key;
+      if (key) return { key, aheadMillis };
     }
     return undefined;
   }

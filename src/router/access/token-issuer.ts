@@ -32,9 +32,8 @@ const algorithm = "ES256";
  * the process: there is no secret to configure, and none that outlives the router.
  */
 export class TokenIssuer {
-  /** What workers are told, to check the tokens. */
-  readonly accessKeys: AccessKeys;
   readonly #privateKey;
+  readonly #publicKey: Buffer;
   readonly #keyId: string;
   readonly #options: TokenOptions;
   readonly #timers: Timers;
@@ -48,8 +47,7 @@ export class TokenIssuer {
     this.#keyId = createHash("sha256").update(spki).digest("base64url").slice(0, 16);
     this.#options = options;
     this.#timers = timers;
-    const { required, tokenSeconds } = options;
-    this.accessKeys = { keys: [{ id: this.#keyId, publicKey: spki }], required, tokenSeconds };
+    this.#publicKey = spki;
   }
 
   /** Draws a key. `close` ends the renewal of the router's own token. */
@@ -57,6 +55,13 @@ export class TokenIssuer {
     const issuer = new TokenIssuer(options, timers);
     await issuer.#renewOwn();
     return issuer;
+  }
+
+  /** What workers are told now, to check the tokens. */
+  get accessKeys(): AccessKeys {
+    const { required, tokenSeconds } = this.#options;
+    const keys = [{ id: this.#keyId, publicKey: this.#publicKey }];
+    return { keys, required, tokenSeconds, unixMillis: BigInt(Date.now()) };
   }
 
   /** The `authorization` header of the router's own calls to workers. Always one that is valid for some time. */

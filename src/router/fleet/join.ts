@@ -15,8 +15,8 @@ export interface JoinOptions {
   readonly router: string;
   /** Longest silence allowed between load samples, in milliseconds. */
   readonly heartbeatMillis: number;
-  /** Whose access tokens they are to take. */
-  readonly accessKeys: AccessKeys;
+  /** Whose access tokens they are to take, asked anew for each worker. */
+  readonly accessKeys: () => AccessKeys;
 }
 
 /** Prefetches and the like that may wait for one worker. They are hints: what is too much is not sent. */
@@ -97,7 +97,7 @@ class JoinSession {
       const { router, heartbeatMillis, accessKeys } = this.#options;
       const resumeAfter = this.#member.holdings.number;
       this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis, resumeAfter } } });
-      this.#outbox.push({ message: { $case: "accessKeys", value: accessKeys } });
+      this.#outbox.push({ message: { $case: "accessKeys", value: accessKeys() } });
       return undefined;
     }
     const member = this.#member;

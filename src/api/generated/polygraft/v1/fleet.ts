@@ -235,6 +235,8 @@ export interface AccessKeys {
   required: boolean;
   /** Longest life of a token, in seconds. */
   tokenSeconds: number;
+  /** The router's clock, in milliseconds since 1970: that of the worker may differ, and is corrected by it. 0: unknown. */
+  unixMillis: bigint;
 }
 
 /** A key with which a router signs access tokens. */
@@ -1406,7 +1408,7 @@ export const Welcome: MessageFns<Welcome> = {
 };
 
 function createBaseAccessKeys(): AccessKeys {
-  return { keys: [], required: false, tokenSeconds: 0 };
+  return { keys: [], required: false, tokenSeconds: 0, unixMillis: 0n };
 }
 
 export const AccessKeys: MessageFns<AccessKeys> = {
@@ -1419,6 +1421,12 @@ export const AccessKeys: MessageFns<AccessKeys> = {
     }
     if (message.tokenSeconds !== 0) {
       writer.uint32(24).uint32(message.tokenSeconds);
+    }
+    if (message.unixMillis !== 0n) {
+      if (BigInt.asUintN(64, message.unixMillis) !== message.unixMillis) {
+        throw new globalThis.Error("value provided for field message.unixMillis of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.unixMillis);
     }
     return writer;
   },
@@ -1460,6 +1468,14 @@ export const AccessKeys: MessageFns<AccessKeys> = {
             message.tokenSeconds = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.unixMillis = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1480,6 +1496,9 @@ export const AccessKeys: MessageFns<AccessKeys> = {
     message.keys = object.keys?.map((e) => AccessKey.fromPartial(e)) || [];
     message.required = object.required ?? false;
     message.tokenSeconds = object.tokenSeconds ?? 0;
+    message.unixMillis = (object.unixMillis !== undefined && object.unixMillis !== null)
+      ? BigInt(object.unixMillis)
+      : 0n;
     return message;
   },
 };
