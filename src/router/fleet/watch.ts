@@ -10,6 +10,15 @@ const coalesceMillis = 100;
 
 /** Most workers in one message; with what they hold, far fewer. */
 const workersPerMessage = 64;
+
+/**
+ * How long loads wait to be told together, in milliseconds: so long that a watcher costs no more the more workers there
+ * are. Who comes, leaves or changes state is not made to wait.
+ */
+function pauseOf(workers: number): number {
+  return (coalesceMillis * Math.max(workers, workersPerMessage)) / workersPerMessage;
+}
+
 const adaptersPerMessage = 4000;
 
 /** What a watcher has not been told yet: names only, so it never grows beyond the fleet however slow the watcher is. */
@@ -18,12 +27,14 @@ class Changes implements FleetListener {
   readonly dirty = new Set<string>();
   readonly removed = new Set<string>();
   #wake: (() => void) | undefined;
+  #urgent = false;
 
   constructor(residency: boolean) {
     this.#residency = residency;
   }
 
   changed(member: FleetMember): void {
+    this.#urgent = true;
     this.#note(member.name);
   }
 
@@ -38,16 +49,41 @@ class Changes implements FleetListener {
   left(member: FleetMember): void {
     this.dirty.delete(member.name);
     this.removed.add(member.name);
+    this.#urgent = true;
     this.#wake?.();
+  }
+
+  /** All that was noted is about to be told. */
+  taken(): void {
+    this.dirty.clear();
+    this.removed.clear();
+    this.#urgent = false;
   }
 
   /** Resolves when there is something to tell, or when the signal aborts. */
   async arrived(signal: AbortSignal): Promise<void> {
     if (this.dirty.size + this.removed.size > 0) return;
+    await until(signal, (done) => this.#awaken(done));
+  }
+
+  /** Resolves after that many milliseconds, or when there is something that should not wait, or when the signal aborts. */
+  async pause(millis: number, timers: Timers, signal: AbortSignal): Promise<void> {
+    if (millis <= 0 || this.#urgent) return;
     await until(signal, (done) => {
-      this.#wake = done;
-      return () => (this.#wake = undefined);
+      const stop = timers.after(millis, done);
+      const asleep = this.#awaken(() => {
+        if (this.#urgent) done();
+      });
+      return () => {
+        stop();
+        asleep();
+      };
     });
+  }
+
+  #awaken(wake: () => void): () => void {
+    this.#wake = wake;
+    return () => (this.#wake = undefined);
   }
 
   #note(name: string): void {
@@ -73,6 +109,7 @@ export async function* watchFleet(
       yield* tell(changes, fleet, request.residency, snapshot);
       snapshot = false;
       await until(signal, (done) => timers.after(coalesceMillis, done));
+      await changes.pause(pauseOf(fleet.view.members.length) - coalesceMillis, timers, signal);
       await changes.arrived(signal);
     }
   } finally {
@@ -84,8 +121,7 @@ function* tell(changes: Changes, fleet: Fleet, residency: boolean, snapshot: boo
   const { version, members } = fleet.view;
   const due = members.filter((member) => changes.dirty.has(member.name)).map((member) => describe(member, residency));
   const removedWorkers = [...changes.removed];
-  changes.dirty.clear();
-  changes.removed.clear();
+  changes.taken();
   const parts = split(due);
   for (const [index, workers] of parts.entries()) {
     const complete = index === parts.length - 1;
