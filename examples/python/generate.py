@@ -65,11 +65,24 @@ def stream(stub: inference_pb2_grpc.InferenceServiceStub, fields: dict, metadata
     print()
 
 
+def connect(args: argparse.Namespace) -> grpc.Channel:
+    """A channel to the router, with TLS if its address begins with "https://"."""
+    read = lambda path: Path(path).read_bytes() if path else None
+    if not args.router.startswith("https://"):
+        return grpc.insecure_channel(args.router)
+    credentials = grpc.ssl_channel_credentials(read(args.tls_ca), read(args.tls_key), read(args.tls_cert))
+    return grpc.secure_channel(args.router.removeprefix("https://"), credentials)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompt", nargs="?", help="the prompt; not with --json")
-    parser.add_argument("--router", default=os.environ.get("POLYGRAFT_ADDRESS", "127.0.0.1:50051"), metavar="HOST:PORT")
+    parser.add_argument("--router", default=os.environ.get("POLYGRAFT_ADDRESS", "127.0.0.1:50051"), metavar="HOST:PORT",
+                        help='"https://HOST:PORT" for TLS (default: POLYGRAFT_ADDRESS, else %(default)s)')
+    parser.add_argument("--tls-ca", metavar="FILE", help="authorities of the router's certificate, in PEM (default: well-known ones)")
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate to show to the router, in PEM")
+    parser.add_argument("--tls-key", metavar="FILE", help="key of that certificate")
     parser.add_argument("--adapter", help="adapter to use (default: the base model)")
     parser.add_argument("--max-tokens", type=int, help="most tokens to generate")
     parser.add_argument("--temperature", type=float, help="0 takes the most probable token (default)")
@@ -86,7 +99,7 @@ def main() -> int:
     args = arguments()
     key = os.environ.get("POLYGRAFT_API_KEY")
     metadata = [("authorization", f"Bearer {key}")] if key else []
-    with grpc.insecure_channel(args.router) as channel:
+    with connect(args) as channel:
         stub = inference_pb2_grpc.InferenceServiceStub(channel)
         try:
             if not args.json:

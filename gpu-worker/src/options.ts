@@ -1,12 +1,13 @@
 import type { NativeOptions } from "./engine/addon.js";
 import type { HubAllowance } from "./adapters/hub-source.js";
+import type { WorkerCertificates } from "./certificates.js";
 import type { Log } from "./log.js";
 
 /** How the engine is opened: what `abi/engine.h` names, without its folders. */
 export type EngineOptions = Omit<NativeOptions, "modelDir" | "cacheDir">;
 
 /** How a worker runs. */
-export interface WorkerOptions extends EngineOptions {
+export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   /** The base model: a folder in Hugging Face layout, or a GGUF file of the Llama family. */
   readonly model: string;
   /** Name of the base model, as requests and routers know it. Default: the name of the folder or file. */
@@ -17,7 +18,7 @@ export interface WorkerOptions extends EngineOptions {
   readonly listen?: string;
   /** Where routers reach the worker, as "host:port". Default: where it listens. */
   readonly advertise?: string;
-  /** Routers to join, as "host:port" each. Default: none. */
+  /** Routers to join, as "host:port" or "https://host:port" (TLS) each. Default: none. */
   readonly join?: readonly string[];
   /** Sent to routers that ask for keys. */
   readonly apiKey?: string;
@@ -66,6 +67,7 @@ export interface ResolvedOptions {
   readonly apiKey: string | undefined;
   /** Absent: as the routers say. */
   readonly requireToken: boolean | undefined;
+  readonly certificates: WorkerCertificates;
   readonly weight: number;
   readonly zone: string;
   readonly adapters: readonly string[];

@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
+import type { WorkerCertificates } from "./certificates.js";
 import { jsonLog } from "./log.js";
 import type { EngineOptions, ResolvedOptions, WorkerOptions } from "./options.js";
 
@@ -20,9 +21,10 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     name,
     listen: hostPort("listen", listen, 0),
     advertise: advertise && hostPort("advertise", advertise, 1),
-    join: (options.join ?? []).map((address) => hostPort("join", address, 1)),
+    join: (options.join ?? []).map((address) => routerAddress(address, options)),
     apiKey: options.apiKey,
     requireToken: options.requireToken,
+    certificates: certificatesOf(options),
     weight,
     zone: options.zone ?? "",
     adapters: typeof adapters === "string" ? [adapters] : adapters,
@@ -37,6 +39,18 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     drainMillis: 1000 * atLeast("drainSeconds", options.drainSeconds ?? 30, 0),
     log: options.log ?? jsonLog((line) => process.stderr.write(line)),
   };
+}
+
+function certificatesOf({ tlsCert, tlsKey, tlsClientCa, routerCa, routerTlsName }: WorkerOptions): WorkerCertificates {
+  return { tlsCert, tlsKey, tlsClientCa, routerCa, routerTlsName };
+}
+
+/** Who names an authority for routers must not greet them in the clear by mistake. */
+function routerAddress(address: string, { routerCa }: WorkerOptions): string {
+  const tls = address.startsWith("https://");
+  check(tls || routerCa === undefined, "join", `"https://host:port" where routerCa is given, not ${JSON.stringify(address)}`);
+  hostPort("join", address.replace(/^https?:\/\//, ""), 1);
+  return address;
 }
 
 const ENGINE_KEYS = [

@@ -3,6 +3,7 @@ import type { PrefetchAdapter } from "@polygraft/api";
 import { Gate } from "./access/gate.js";
 import { KeyRing } from "./access/key-ring.js";
 import { AdapterStore } from "./adapters/store.js";
+import { openCertificates, type OpenCertificates } from "./certificates.js";
 import type { Engine } from "./engine/engine.js";
 import { makeHello } from "./fleet/hello.js";
 import { LoadMeter } from "./fleet/load-meter.js";
@@ -36,11 +37,14 @@ const DEFAULT_HOST_ADAPTER_BYTES = 2 * 1024 ** 3;
 export async function startWorker(options: WorkerOptions, hooks: StartHooks = {}): Promise<Worker> {
   const resolved = resolveOptions(options);
   const [sources, tokenizer] = await Promise.all([openSources(resolved), Tokenizer.load(resolved.model)]);
-  const engine = await openEngine(resolved);
+  const certificates = await openCertificates(resolved.certificates, resolved.log);
+  let engine: Engine | undefined;
   try {
-    return await serve(resolved, hooks, engine, tokenizer, sources);
+    engine = await openEngine(resolved);
+    return await serve(resolved, hooks, engine, tokenizer, sources, certificates);
   } catch (error) {
-    await engine.close();
+    certificates.close();
+    await engine?.close();
     throw error;
   }
 }
@@ -51,6 +55,7 @@ async function serve(
   engine: Engine,
   tokenizer: Tokenizer,
   sources: Awaited<ReturnType<typeof openSources>>,
+  certificates: OpenCertificates,
 ): Promise<Worker> {
   const { listen, log, modelName, hostAdapterBytes, adapterWaitMillis } = options;
   const identity = { name: options.name ?? "", model: modelName };
@@ -68,13 +73,14 @@ async function serve(
   const keys = new KeyRing();
   const gate = new Gate(keys, options.requireToken);
   const inference = new InferenceService({ gate, engine, encoder, adapters, admission, worker: identity });
-  const server = await startWorkerServer(listen, { gate, inference, adapters: new AdapterService(adapters), health }, log);
+  const services = { gate, inference, adapters: new AdapterService(adapters), health };
+  const server = await startWorkerServer(listen, services, certificates.callers, log);
   const host = listen.slice(0, listen.lastIndexOf(":"));
   identity.name ||= `${hostname()}:${server.port}`;
   const reachable = host === "0.0.0.0" || host === "[::]" ? hostname() : host;
   const { weight, zone, advertise = `${reachable}:${server.port}` } = options;
   const member = {
-    hello: makeHello({ identity, address: advertise, weight, zone }, engine.info),
+    hello: makeHello({ identity, address: advertise, tls: certificates.callers !== undefined, weight, zone }, engine.info),
     adapters,
     log: new ResidencyLog(adapters),
     meter: new LoadMeter(engine, adapters),
@@ -82,12 +88,12 @@ async function serve(
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };
-  const links = options.join.map((address) => new RouterLink({ address, apiKey: options.apiKey, member, log }));
+  const links = options.join.map((address) => new RouterLink({ address, apiKey: options.apiKey, certificates, member, log }));
   const { drainMillis } = options;
   const rescans = setInterval(() => void rescan(adapters, options), options.rescanMillis);
   const address = `${host}:${server.port}`;
   const { name } = identity;
-  return new Worker({ name, address, engine, encoder, admission, health, server, links, rescans, drainMillis });
+  return new Worker({ name, address, engine, encoder, admission, health, server, certificates, links, rescans, drainMillis });
 }
 
 const NEVER = new AbortController().signal;

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { OpenCertificates } from "./certificates.js";
 import type { Engine } from "./engine/engine.js";
 import type { RouterLink } from "./fleet/router-link.js";
 import type { Admission } from "./request/admission.js";
@@ -17,6 +18,7 @@ export interface WorkerParts {
   readonly admission: Admission;
   readonly health: WorkerHealth;
   readonly server: WorkerServer;
+  readonly certificates: OpenCertificates;
   readonly links: readonly RouterLink[];
   /** Looks at the adapter folders from time to time. */
   readonly rescans: NodeJS.Timeout;
@@ -56,8 +58,9 @@ export class Worker {
   }
 
   private async drainNow(reason: string): Promise<void> {
-    const { admission, drainMillis, encoder, engine, health, links, rescans, server } = this.parts;
+    const { admission, certificates, drainMillis, encoder, engine, health, links, rescans, server } = this.parts;
     clearInterval(rescans);
+    certificates.close();
     health.drain();
     for (const link of links) link.leave(reason);
     await within(drainMillis, admission.drain());

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from "commander";
+import { InvalidArgumentError } from "commander";
 
 /** Parses an integer within a range. */
 export function integer(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -49,6 +49,12 @@ export function hostPort(text: string): string {
   return text;
 }
 
+/** Parses "host:port" or "https://host:port" (TLS). */
+export function routerAddress(text: string): string {
+  const scheme = /^https?:\/\//.exec(text)?.[0] ?? "";
+  return scheme + hostPort(text.slice(scheme.length));
+}
+
 /** Parses a size in bytes: a number with an optional suffix K, M, G or T, each 1024 times the one before. */
 export function byteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());
@@ -66,11 +72,4 @@ export function integers(least: number, most: number): (text: string) => number[
 /** Collects an option that may be given several times. */
 export function repeated<T>(parse: (text: string) => T): (text: string, previous: readonly T[] | undefined) => T[] {
   return (text, previous) => [...(previous ?? []), parse(text)];
-}
-
-/** The server that a client command talks to. */
-export function routerOption(): Option {
-  return new Option("-r, --router <host:port>", "router or worker to talk to")
-    .env("POLYGRAFT_ADDRESS")
-    .default("127.0.0.1:50051");
 }

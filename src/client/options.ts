@@ -37,6 +37,8 @@ export interface TlsOptions {
   readonly privateKey?: string | Uint8Array;
   /** The client's certificate chain. */
   readonly certificateChain?: string | Uint8Array;
+  /** Name that the server's certificate must have. Default: the address' host. */
+  readonly serverName?: string;
 }
 
 /** What holds for one call. */

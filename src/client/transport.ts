@@ -2,6 +2,7 @@ import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import type { CallOptions, ChannelCredentials } from "@grpc/grpc-js";
 import { parseAddress } from "./address.js";
 import type { Address } from "./address.js";
+import { PolygraftError } from "./error.js";
 import type { TlsOptions } from "./options.js";
 
 /** What the code generator says of a message type. */
@@ -68,6 +69,7 @@ export class Transport {
       "grpc.use_local_subchannel_pool": isShared ? 0 : 1,
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 5_000,
+      ...(tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": tls.serverName }),
     });
   }
 
@@ -176,5 +178,14 @@ function grpcOptions({ deadline }: RpcOptions): CallOptions {
 function channelCredentials(address: Address, tls: TlsOptions | undefined): ChannelCredentials {
   if (!address.tls) return credentials.createInsecure();
   const pem = (value: string | Uint8Array | undefined): Buffer | null => (value === undefined ? null : Buffer.from(value));
-  return credentials.createSsl(pem(tls?.rootCertificates), pem(tls?.privateKey), pem(tls?.certificateChain));
+  try {
+    return credentials.createSsl(pem(tls?.rootCertificates), pem(tls?.privateKey), pem(tls?.certificateChain));
+  } catch (failure) {
+    throw new PolygraftError(`the certificates for TLS cannot be used: ${(failure as Error).message}`, {
+      code: "INVALID_REQUEST",
+      status: "INVALID_ARGUMENT",
+      fields: [{ field: "tls", description: "must be PEM: authorities, and a private key with the chain of its certificate" }],
+      cause: failure,
+    });
+  }
 }

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import { checkPolicy } from "@polygraft/placement";
 import type { PlacementPolicy } from "@polygraft/placement";
+import type { RouterCertificates } from "./certificates.js";
 import { jsonLog } from "./log.js";
 import type { Log } from "./log.js";
 import { systemTimers } from "./timers.js";
@@ -9,7 +10,7 @@ import { defaultRelayOptions } from "./relay/http2-relay.js";
 import type { RelayOptions } from "./relay/http2-relay.js";
 
 /** How a router runs. */
-export interface RouterOptions {
+export interface RouterOptions extends RouterCertificates {
   /** Where to listen, as "host:port"; port 0 takes a free one. Default: "127.0.0.1:50051". */
   readonly listen?: string;
   /** Name of the router, which workers see. Default: the host's name. */
@@ -50,7 +51,8 @@ export interface RouterOptions {
 }
 
 /** Options with their defaults filled in. */
-export type ResolvedRouterOptions = Required<Omit<RouterOptions, "apiKeysFile" | "relay">> & {
+export type ResolvedRouterOptions = Required<Omit<RouterOptions, "apiKeysFile" | "relay" | keyof RouterCertificates>> & {
+  readonly certificates: RouterCertificates;
   readonly apiKeysFile: string | undefined;
   readonly relay: RelayOptions;
 };
@@ -67,6 +69,7 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     name: options.name ?? hostname(),
     apiKeysFile: options.apiKeysFile,
     tokenSeconds: options.tokenSeconds ?? 60,
+    certificates: certificatesOf(options),
     maxStreams: options.maxStreams ?? 4096,
     maxQueue: options.maxQueue ?? 1024,
     breakerFailures: options.breakerFailures ?? 5,
@@ -95,6 +98,10 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
   positive("wedgedAfterMillis", resolved.wedgedAfterMillis);
   if (!(resolved.drainSeconds >= 0)) throw new RangeError(`drainSeconds must not be below 0, is ${resolved.drainSeconds}`);
   return resolved;
+}
+
+function certificatesOf({ tlsCert, tlsKey, tlsClientCa, workerCa, workerTlsName }: RouterOptions): RouterCertificates {
+  return { tlsCert, tlsKey, tlsClientCa, workerCa, workerTlsName };
 }
 
 function positive(name: string, value: number): void {

@@ -6,6 +6,7 @@ import { ApiKeys } from "./admission/api-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
 import { Catalog } from "./catalog/catalog.js";
+import { openCertificates } from "./certificates.js";
 import { WorkerClients } from "./control/worker-clients.js";
 import { startControlServer } from "./control/control-server.js";
 import { RouterHealth } from "./control/health.js";
@@ -21,6 +22,7 @@ import { watchFleet } from "./fleet/watch.js";
 import { formatAddress, splitAddress } from "./relay/address.js";
 import { Http2Relay } from "./relay/http2-relay.js";
 import { resolveOptions } from "./options.js";
+import { seldom } from "./seldom.js";
 import type { ResolvedRouterOptions, RouterOptions } from "./options.js";
 import type { Timers } from "./timers.js";
 
@@ -39,23 +41,25 @@ export interface Router {
 /**
  * Starts a router.
  *
- * @throws if the address is taken, an option is out of its range, or the file of API keys cannot be read.
+ * @throws if the address is taken, an option is out of its range, or the file of API keys or a certificate cannot be read.
  */
 export async function startRouter(options: RouterOptions = {}): Promise<Router> {
   const resolved = resolveOptions(options);
   const { timers, log } = resolved;
   const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
+  const certificates = await openCertificates(resolved.certificates, timers, log);
   const tokenOptions = { router: resolved.name, tokenSeconds: resolved.tokenSeconds, required: apiKeys !== undefined };
   const tokens = await TokenIssuer.start(tokenOptions, timers);
   const fleet = new Fleet();
   const catalog = new Catalog();
   const candidates = new Candidates(fleet, catalog, resolved.placement);
   const health = new RouterHealth(fleet);
-  const workers = new WorkerClients();
+  const workers = new WorkerClients(certificates);
   const adapters = new RouterAdapterService({ catalog, candidates, workers, tokens });
   const following = { fleet, catalog, policy: resolved.placement, tokens, timers };
   const { name, heartbeatMillis } = resolved;
-  const joining = { router: name, heartbeatMillis, accessKeys: () => tokens.accessKeys };
+  const needsTls = resolved.certificates.workerCa !== undefined;
+  const joining = { router: name, heartbeatMillis, accessKeys: () => tokens.accessKeys, needsTls };
   const control = await startControlServer(
     {
       adapters,
@@ -83,25 +87,29 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
   const parts = { candidates, streams, admission, breakers, tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
-  const relay = new Http2Relay(policy, resolved.relay, timers, (error) => {
-    log.error("bug in the relay", { stack: String((error as Error).stack) });
+  const handshakeFailed = seldom((fields) => log.warn("a client's TLS handshake failed", fields), timers);
+  const targetFailed = seldom((fields) => log.warn("a connection to a worker failed", fields), timers);
+  const relay = new Http2Relay(policy, resolved.relay, timers, certificates, {
+    bug: (error) => log.error("bug in the relay", { stack: String((error as Error).stack) }),
+    handshakeFailed: (reason) => handshakeFailed({ reason }),
+    targetFailed: (address, reason) => targetFailed({ address, reason }),
   });
 
   fleet.listen(catalog);
   fleet.listen(health);
   fleet.listen(new HandOver(candidates));
   fleet.listen({
-    changed({ name, state, hello, tally, wedged }) {
+    changed({ name, state, address, tally, wedged }) {
       // With requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.
       if (state !== WorkerState.SUSPECTED || tally.requests === 0) return;
       const what = wedged ? "worker takes no steps" : "worker is silent";
       log.warn(`${what}; its streams move on`, { worker: name, streams: tally.requests });
-      relay.abandon(hello.address);
+      relay.abandon(address);
     },
-    left({ hello }) {
-      breakers.forget(hello.name);
-      relay.forget(hello.address);
-      workers.forget(hello.address);
+    left({ name, address }) {
+      breakers.forget(name);
+      relay.forget(address);
+      workers.forget(address);
     },
   });
   const stopSweeping = sweepRegularly(fleet, resolved, timers);
@@ -109,6 +117,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   async function close(): Promise<void> {
     stopSweeping();
     tokens.close();
+    certificates.close();
     workers.close();
     await relay.close();
     await control.close();

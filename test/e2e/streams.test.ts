@@ -1,9 +1,9 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { Polygraft } from "@polygraft/client";
 import { LocalFleet } from "polygraft";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { pythonExample, pythonWithGrpc } from "../support/python-example.js";
 import { writeTinyFiles } from "../support/tiny-files.js";
 import type { TinyFiles } from "../support/tiny-files.js";
 import { generate, oneByOne, toOutput, workload } from "./workload.js";
@@ -49,23 +49,10 @@ describe("32 requests over 8 adapters", () => {
   test("at once from a plain generated client in Python are the same", async (context) => {
     const python = pythonWithGrpc();
     if (python === undefined) return context.skip("python3 is missing");
-    const script = fileURLToPath(new URL("../../examples/python/generate.py", import.meta.url));
-    const client = spawn(python, [script, "--router", fleet.address, "--json"], { stdio: ["pipe", "pipe", "inherit"] });
+    const client = spawn(python, [pythonExample, "--router", fleet.address, "--json"], { stdio: ["pipe", "pipe", "inherit"] });
     client.stdin.end(workload(files.names).map((item) => JSON.stringify(item)).join("\n"));
     const lines = (await text(client.stdout)).trimEnd().split("\n");
     const answers = lines.map((line) => JSON.parse(line) as { token_ids: number[]; logprobs: number[]; text: string });
     expect(answers.map(({ token_ids: tokenIds, logprobs }) => ({ tokenIds, logprobs }))).toEqual(alone);
   }, 600_000);
 });
-
-/** The example's own environment, made on the first run; undefined where there is no Python. */
-function pythonWithGrpc(): string | undefined {
-  const folder = fileURLToPath(new URL("../../examples/python", import.meta.url));
-  try {
-    execFileSync("python3", ["--version"], { stdio: "ignore" });
-  } catch {
-    return undefined;
-  }
-  execFileSync("make", ["-s", "-C", folder], { stdio: "inherit" });
-  return `${folder}/.venv/bin/python`;
-}

@@ -1,38 +1,18 @@
 import { AdapterServiceDefinition, Tier } from "@polygraft/api";
-import type { Adapter, AdapterServiceImplementation } from "@polygraft/api";
+import type { Adapter } from "@polygraft/api";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { createChannel, createClientFactory, Status } from "nice-grpc";
-import { ErrorInfo, errorDetailsClientMiddleware, RichServerError } from "nice-grpc-error-details";
+import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
 import { HealthDefinition } from "nice-grpc-server-health";
 import { describe, expect, test } from "vitest";
 import { reflectionClient } from "../support/reflection-client.js";
 import { errorInfo, listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
+import { scriptedAdapters } from "../support/scripted-adapters.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
 
 const unused = () => {
   throw new Error("no generation in these tests");
 };
-
-/** A worker's adapter service that writes down what it is asked, and answers as if all were done. */
-function scriptedAdapters(worker: string, asked: string[]): AdapterServiceImplementation {
-  const answer = (did: string, id: string, tier: Tier): { adapter: Adapter } => {
-    asked.push(`${worker} ${did} ${id}`);
-    const adapter = announcedAdapter(id, { tier });
-    return { adapter: { ...adapter, residency: [{ ...adapter.residency[0]!, worker }] } };
-  };
-  return {
-    async listAdapters() {
-      return { adapters: [], nextPageToken: "" };
-    },
-    async getAdapter({ adapter }) {
-      const info = ErrorInfo.fromPartial({ reason: "ADAPTER_NOT_FOUND", domain: "polygraft", metadata: { worker } });
-      throw new RichServerError(Status.NOT_FOUND, `no adapter "${adapter?.id}"`, [info]);
-    },
-    loadAdapter: async ({ adapter }) => answer("load", adapter?.id ?? "", Tier.DEVICE),
-    unloadAdapter: async ({ adapter }) => answer("unload", adapter?.id ?? "", Tier.DISK),
-    pinAdapter: async ({ adapter, pinned }) => answer(pinned ? "pin" : "unpin", adapter?.id ?? "", Tier.DEVICE),
-  };
-}
 
 async function adapterFleet() {
   const router = await temporaryRouter();

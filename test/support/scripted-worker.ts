@@ -1,9 +1,10 @@
 import { connect, createServer as createTcpServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
+import type { ServerCredentials } from "@grpc/grpc-js";
 import { AdapterServiceDefinition, Capacity, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
 import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, LoadSample } from "@polygraft/api";
 import { createChannel, createClient, createServer, Metadata } from "nice-grpc";
-import type { CallContext } from "nice-grpc";
+import type { CallContext, ChannelCredentials } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { Outbox } from "../../src/router/fleet/outbox.js";
 import type { Script } from "./scripted-service.js";
@@ -28,6 +29,10 @@ export interface ScriptedWorkerOptions {
   readonly capacity?: Partial<Capacity>;
   /** Another address to announce, such as one where nobody listens. */
   readonly address?: string;
+  /** Serves with TLS. */
+  readonly tls?: ServerCredentials;
+  /** For a router at "https://…". */
+  readonly routerTls?: ChannelCredentials;
 }
 
 /** A `Generate` call that a scripted worker has received. */
@@ -73,7 +78,7 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
     },
   });
   if (options.adapterService !== undefined) server.add(AdapterServiceDefinition, options.adapterService);
-  const port = await server.listen("127.0.0.1:0");
+  const port = await server.listen("127.0.0.1:0", options.tls);
   const wire = await startWire(port);
 
   const outbox = new Outbox<JoinRequest>(100_000);
@@ -86,7 +91,7 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
   say({ $case: "hello", value: hello(options, address) });
   const adapters = [...(options.adapters ?? [])];
   say({ $case: "residency", value: { snapshot: true, complete: true, adapters, removedIds: [] } });
-  const channel = createChannel(options.router);
+  const channel = createChannel(options.router, options.routerTls);
   const metadata = Metadata(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` });
   const leaving = new AbortController();
   const responses = createClient(FleetServiceDefinition, channel).join(outbox, { metadata, signal: leaving.signal });
@@ -146,6 +151,7 @@ function hello(options: ScriptedWorkerOptions, address: string) {
     model: { name, digest: "", contextLength: 512, vocabularySize: 320, weights: "w4-g32", device: "cpu" },
     capacity: options.capacity && Capacity.fromPartial(options.capacity),
     version: "0",
+    tls: options.tls !== undefined,
   };
 }
 

@@ -10,16 +10,19 @@ export interface HelloOptions {
   readonly identity: WorkerIdentity;
   /** Where routers reach it, as "host:port". */
   readonly address: string;
+  /** Whether it speaks TLS there. */
+  readonly tls: boolean;
   readonly weight: number;
   readonly zone: string;
 }
 
 /** A worker's greeting. Each one is of a new epoch: make one for each start of the process. */
-export function makeHello({ identity, address, weight, zone }: HelloOptions, info: EngineInfo): WorkerHello {
+export function makeHello({ identity, address, tls, weight, zone }: HelloOptions, info: EngineInfo): WorkerHello {
   return {
     name: identity.name,
     epoch: randomUUID(),
     address,
+    tls,
     weight,
     zone,
     model: {

@@ -1,15 +1,18 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { FleetServiceDefinition } from "@polygraft/api";
-import { createChannel, createClient, Metadata } from "nice-grpc";
+import { ChannelCredentials, createChannel, createClient, Metadata, type Channel } from "nice-grpc";
+import type { OpenCertificates } from "../certificates.js";
 import type { Log } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { JoinSession, type FleetMember } from "./join-session.js";
 
 /** How a worker stays joined to one router. */
 export interface RouterLinkOptions {
-  /** "host:port" of the router. */
+  /** "host:port" or "https://host:port" of the router. */
   readonly address: string;
+  /** What it is shown, and must show, at "https://…". */
+  readonly certificates: Pick<OpenCertificates, "routers" | "routerName">;
   /** Sent with the greeting, for routers that ask for keys. Never logged. */
   readonly apiKey?: string | undefined;
   readonly member: FleetMember;
@@ -68,10 +71,18 @@ export class RouterLink {
     }
   }
 
+  private connect(): Channel {
+    const { address, certificates } = this.options;
+    if (!address.startsWith("https://")) return createChannel(address, undefined, KEEPALIVE);
+    const { routers, routerName } = certificates;
+    const name = routerName === undefined ? {} : { "grpc.ssl_target_name_override": routerName };
+    return createChannel(address, ChannelCredentials.createFromSecureContext(routers.context), { ...KEEPALIVE, ...name });
+  }
+
   /** One stream, to its end. */
   private async join(): Promise<void> {
     const { address, apiKey, member, log } = this.options;
-    const channel = createChannel(address, undefined, KEEPALIVE);
+    const channel = this.connect();
     const session = new JoinSession(member);
     this.session = session;
     if (this.leaving !== undefined) session.leave(this.leaving);

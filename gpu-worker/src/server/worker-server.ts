@@ -6,6 +6,7 @@ import {
   type AdapterServiceImplementation,
   type InferenceServiceImplementation,
 } from "@polygraft/api";
+import type { CertificateFiles } from "@polygraft/tls";
 import { createServer, type ServerMiddleware } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
@@ -14,6 +15,7 @@ import type { Gate } from "../access/gate.js";
 import type { Log } from "../log.js";
 import type { WorkerHealth } from "./health.js";
 import { reportBugs } from "./report-bugs.js";
+import { serverCredentials } from "./server-credentials.js";
 
 /** What a worker serves. */
 export interface WorkerServices {
@@ -39,8 +41,13 @@ const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 
 const { resolve } = createRequire(import.meta.url);
 
-/** Starts a worker's server at "host:port". Rejects if the address is taken. */
-export async function startWorkerServer(address: string, services: WorkerServices, log: Log): Promise<WorkerServer> {
+/** Starts a worker's server at "host:port", with TLS if there are certificates. Rejects if the address is taken. */
+export async function startWorkerServer(
+  address: string,
+  services: WorkerServices,
+  certificates: CertificateFiles | undefined,
+  log: Log,
+): Promise<WorkerServer> {
   const server = createServer({ "grpc.max_receive_message_length": MAX_REQUEST_BYTES })
     .use(errorDetailsServerMiddleware)
     .use(reportBugs(log));
@@ -50,7 +57,7 @@ export async function startWorkerServer(address: string, services: WorkerService
   const image = await readFile(resolve("@polygraft/api/polygraft.binpb"));
   const names = [InferenceServiceDefinition.fullName, AdapterServiceDefinition.fullName];
   server.add(ServerReflectionService, ServerReflection(image, names));
-  const port = await server.listen(address);
+  const port = await server.listen(address, certificates && serverCredentials(certificates));
   return { port, shutdown: async () => server.shutdown(), forceShutdown: () => server.forceShutdown() };
 }
 

@@ -1,7 +1,8 @@
 import { Polygraft } from "@polygraft/client";
 import type { Adapter } from "@polygraft/client";
 import { Command } from "commander";
-import { routerOption } from "../arguments.js";
+import { addConnectionOptions, clientOptions } from "../client-options.js";
+import type { ConnectionOptions } from "../client-options.js";
 import { interruptible } from "../interrupt.js";
 import { Stdout } from "../output/stdout.js";
 import { formatTable } from "../output/table.js";
@@ -9,18 +10,17 @@ import type { Column } from "../output/table.js";
 
 /** `polygraft adapters`: which there are, and where. */
 export function adaptersCommand(): Command {
-  return new Command("adapters")
+  return addConnectionOptions(new Command("adapters"))
     .summary("list adapters and where they are")
     .description("Lists the adapters that the fleet knows, and the workers that hold them.")
     .argument("[prefix]", "only names that begin with this", "")
-    .addOption(routerOption())
     .option("--json", "print one JSON object a line")
     .addHelpText("after", "\nExamples:\n  polygraft adapters\n  polygraft adapters acme/ --json | jq -r .identity.id")
     .action(adapters);
 }
 
-async function adapters(prefix: string, options: { readonly router: string; readonly json?: boolean }): Promise<void> {
-  await using client = new Polygraft({ address: options.router });
+async function adapters(prefix: string, options: ConnectionOptions & { readonly json?: boolean }): Promise<void> {
+  await using client = new Polygraft(await clientOptions(options));
   await interruptible(async (signal) => {
     const output = new Stdout();
     const found: Adapter[] = [];

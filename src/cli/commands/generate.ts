@@ -2,13 +2,14 @@ import { text as readAll } from "node:stream/consumers";
 import { Polygraft } from "@polygraft/client";
 import type { ChatMessage, GenerateRequest, GenerationResult } from "@polygraft/client";
 import { Command } from "commander";
-import { decimal, integer, repeated, routerOption, seed } from "../arguments.js";
+import { decimal, integer, repeated, seed } from "../arguments.js";
+import { addConnectionOptions, clientOptions } from "../client-options.js";
+import type { ConnectionOptions } from "../client-options.js";
 import { UsageError } from "../exit.js";
 import { interruptible } from "../interrupt.js";
 import { Stdout } from "../output/stdout.js";
 
-interface GenerateOptions {
-  readonly router: string;
+interface GenerateOptions extends ConnectionOptions {
   readonly direct?: boolean;
   readonly adapter?: string;
   readonly chat?: boolean;
@@ -27,11 +28,10 @@ interface GenerateOptions {
 
 /** `polygraft generate`: one prompt, one answer. */
 export function generateCommand(): Command {
-  return new Command("generate")
+  return addConnectionOptions(new Command("generate"))
     .summary("generate text")
     .description("Generates text with the base model or one of its adapters, and streams it to standard output.")
     .argument("<prompt>", 'the prompt; "-" reads it from standard input')
-    .addOption(routerOption())
     .option("--direct", "follow the fleet and stream straight from the worker, where it can be reached")
     .option("-a, --adapter <name[@revision]>", "adapter to use (default: the base model)")
     .option("-n, --max-tokens <n>", "most tokens to generate (default: 256)", integer(0, 2 ** 32 - 1))
@@ -63,7 +63,8 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 3 the server refused the request, 
 
 async function generate(prompt: string, options: GenerateOptions): Promise<void> {
   const request = toRequest(prompt === "-" ? await readAll(process.stdin) : prompt, options);
-  await using client = new Polygraft({ address: options.router, ...(options.direct === true ? { direct: true } : {}) });
+  const connection = await clientOptions(options);
+  await using client = new Polygraft({ ...connection, ...(options.direct === true ? { direct: true } : {}) });
   await interruptible(async (interrupted) => {
     const output = new Stdout();
     const signal = AbortSignal.any([interrupted, output.closed]);
@@ -84,7 +85,8 @@ async function generate(prompt: string, options: GenerateOptions): Promise<void>
 }
 
 function toRequest(prompt: string, options: GenerateOptions): GenerateRequest {
-  const { router: _router, direct: _direct, timeout: _timeout, json: _json, chat = false, system, ...rest } = options;
+  const { router: _r, tlsCa: _a, tlsCert: _c, tlsKey: _k, tlsName: _n, timeout: _t, json: _j, ...more } = options;
+  const { direct: _d, chat = false, system, ...rest } = more;
   if (system !== undefined && !chat) throw new UsageError("--system needs --chat: only a chat template knows system messages");
   if (!chat) return { prompt, ...rest };
   const messages: ChatMessage[] = system === undefined ? [] : [{ role: "system", content: system }];

@@ -3,6 +3,11 @@ import { decimal, hostPort, integer } from "../arguments.js";
 import { serveUntilStopped } from "../fleet/serve-until-stopped.js";
 
 interface RouterCommandOptions {
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
+  readonly workerCa?: string;
+  readonly workerTlsName?: string;
   readonly listen: string;
   readonly name?: string;
   readonly apiKeys?: string;
@@ -31,6 +36,11 @@ export function routerCommand(): Command {
     .option("--name <name>", "name that workers see (default: the host's name)")
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
     .option("--token-seconds <s>", "life of the access tokens that clients in direct mode show to workers", integer(1, 3600), 60)
+    .option("--tls-cert <file>", "certificate chain in PEM: clients must then speak TLS; workers that ask are shown it, too")
+    .option("--tls-key <file>", "key of that certificate")
+    .option("--tls-client-ca <file>", "authorities: only who has a certificate of theirs may connect, workers that join included")
+    .option("--worker-ca <file>", "authorities of the workers' certificates; workers must then speak TLS")
+    .option("--worker-tls-name <name>", "name that workers' certificates must have (default: the address' host)")
     .option("--max-streams <n>", "most generations that run at once", integer(1), 4096)
     .option("--max-queue <n>", "most generations that wait for their turn; what is more is refused", integer(0), 1024)
     .option("--drain-seconds <s>", "how long running streams may go on after a stop", decimal(0, 86_400), 30)
@@ -41,7 +51,9 @@ export function routerCommand(): Command {
     .option("--epsilon <x>", "a worker takes an adapter only below 1 + x times its fair share of the tokens in flight", decimal(1e-3, 1e3), 0.25)
     .option("--floor-tokens <n>", "tokens in flight up to which a worker takes whatever prefers it", integer(0), 4096)
     .option("--hysteresis <x>", "an adapter keeps its workers until its load is below this part of what had them added", decimal(0.01, 1), 0.5)
-    .addHelpText("after", "\nExamples:\n  polygraft router\n  polygraft router --listen 0.0.0.0:50051 --api-keys ./keys.txt")
+    .addHelpText("after", "\nExamples:\n  polygraft router\n  polygraft router --listen 0.0.0.0:50051 --api-keys ./keys.txt\n" +
+      "  polygraft router --tls-cert router.pem --tls-key router.key --tls-client-ca ca.pem --worker-ca ca.pem\n\n" +
+      "Certificate files are read again when they change: within ten seconds, without a restart.")
     .action(router);
 }
 

@@ -1,6 +1,6 @@
 import type { WorkerOptions } from "@polygraft/worker";
 import { Command, Option } from "commander";
-import { byteSize, decimal, hostPort, integer, oneOf, repeated } from "../arguments.js";
+import { byteSize, decimal, hostPort, integer, oneOf, repeated, routerAddress } from "../arguments.js";
 import { serveUntilStopped } from "../fleet/serve-until-stopped.js";
 
 /** Flags are named as the options of the worker, so what commander parsed is what the worker takes. */
@@ -16,7 +16,7 @@ export function workerCommand(): Command {
     )
     .requiredOption("-m, --model <dir>", "base model: a Hugging Face folder, or a GGUF file")
     .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter; may be given several times", repeated((dir) => dir))
-    .option("-j, --join <host:port>", "router to join; may be given several times", repeated(hostPort))
+    .option("-j, --join <host:port>", 'router to join, or "https://host:port"; may be given several times', repeated(routerAddress))
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:0")
     .option("--advertise <host:port>", "address that routers are told (default: the one it listens on)", hostPort)
     .option("--name <name>", "stable name, which placement hashes (default: host:port)")
@@ -24,7 +24,7 @@ export function workerCommand(): Command {
     .option("--require-token", "refuse calls without an access token of its routers (default: if a router asks for API keys)")
     .option("--weight <x>", "share of the fleet's work, against the other workers' (default: 1)", decimal(0, 1e6))
     .option("--zone <name>", "failure domain");
-  for (const option of [...engineOptions(), ...adapterOptions()]) command.addOption(option);
+  for (const option of [...engineOptions(), ...adapterOptions(), ...tlsOptions()]) command.addOption(option);
   return command
     .option("--drain-seconds <s>", "how long running streams may go on after a stop (default: 30)", decimal(0, 86_400))
     .addHelpText(
@@ -34,6 +34,7 @@ Examples:
   polygraft worker --model ./models/base --adapters ./models/adapters --join 127.0.0.1:50051
   polygraft worker --model ./llama --listen 0.0.0.0:50061 --advertise 10.0.0.5:50061 --join router:50051 --group 64
   polygraft worker --model ./llama --allow-hub acme/* --hub-cache-bytes 20G
+  polygraft worker --model ./llama --tls-cert w.pem --tls-key w.key --router-ca ca.pem --join https://router:50051
 
 Sizes take K, M, G and T. The environment variables POLYGRAFT_API_KEY and HF_TOKEN hold the keys for router and hub.`,
     )
@@ -71,6 +72,16 @@ function adapterOptions(): Option[] {
     new Option("--hub-cache-bytes <size>", "disk for fetched adapters (default: 20G)").argParser(byteSize),
     new Option("--adapter-wait-seconds <s>", "longest wait for room for an adapter (default: 10)").argParser(decimal(0, 3600)),
     new Option("--rescan-seconds <s>", "time between looks for new adapters (default: 30)").argParser(decimal(0, 86_400)),
+  ];
+}
+
+function tlsOptions(): Option[] {
+  return [
+    new Option("--tls-cert <file>", "certificate chain in PEM: callers must then speak TLS; routers that ask are shown it, too"),
+    new Option("--tls-key <file>", "key of that certificate"),
+    new Option("--tls-client-ca <file>", "authorities: only who has a certificate of theirs may call"),
+    new Option("--router-ca <file>", "authorities of the certificates of https:// routers (default: well-known ones)"),
+    new Option("--router-tls-name <name>", "name that routers' certificates must have (default: the address' host)"),
   ];
 }
 

@@ -1,22 +1,23 @@
 import { Polygraft } from "@polygraft/client";
 import { Option } from "commander";
 import type { Command } from "commander";
-import { hostPort } from "../arguments.js";
+import { routerAddress } from "../arguments.js";
+import { addTlsOptions, clientOptions } from "../client-options.js";
+import type { ConnectionOptions } from "../client-options.js";
 import { UsageError } from "../exit.js";
 import { prefixed } from "../output/prefixed.js";
 import { LocalFleet } from "./local-fleet.js";
 
 /** Options of a command that either talks to a running server or starts one for itself. */
-export interface ServerOptions {
-  readonly router?: string;
+export interface ServerOptions extends ConnectionOptions {
   readonly model?: string;
   readonly adapters?: string;
 }
 
 /** Adds these options to a command. */
 export function addServerOptions(command: Command): Command {
-  return command
-    .addOption(new Option("-r, --router <host:port>", "use a running router or worker").argParser(hostPort).conflicts("model"))
+  const router = new Option("-r, --router <host:port>", 'use a running router or worker; "https://host:port" for TLS');
+  return addTlsOptions(command.addOption(router.argParser(routerAddress).conflicts("model")))
     .option("-m, --model <dir>", "start a router and a worker on this base model, and stop them at the end")
     .option("--adapters <dir>", "with --model: every PEFT folder below it is an adapter");
 }
@@ -29,7 +30,7 @@ export async function withServer<T>(
 ): Promise<T> {
   if (options.model === undefined) {
     if (options.adapters !== undefined) throw new UsageError("--adapters needs --model: a running server has its adapters already");
-    await using client = new Polygraft(options.router === undefined ? {} : { address: options.router });
+    await using client = new Polygraft(await clientOptions(options));
     return await run(client);
   }
   const { model, adapters } = options;

@@ -58,8 +58,10 @@ export class WorkerConnections {
   readonly #users = new Map<Transport, number>();
   #closed = false;
 
+  /** @param tls the client's own, of which the server name is its router's alone */
   constructor(tls: TlsOptions | undefined) {
-    this.#tls = tls;
+    const { serverName: _, ...rest } = tls ?? {};
+    this.#tls = rest;
   }
 
   /** The connection to a worker, to be given back with `release`. Undefined: it cannot be reached now. */

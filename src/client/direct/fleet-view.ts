@@ -126,7 +126,7 @@ export class FleetView {
     const { name = "", epoch } = said.hello ?? {};
     this.#snapshot?.add(name);
     const known = this.#workers.get(name);
-    if (known !== undefined && known.hello.epoch === epoch && known.address === said.hello?.address) {
+    if (known !== undefined && known.hello.epoch === epoch && known.hello.address === said.hello?.address) {
       const wasSuspected = known.suspected;
       if (known.update(said)) this.#models = undefined;
       if (known.suspected && !wasSuspected) this.#listener.suspected(known);

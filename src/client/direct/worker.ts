@@ -25,9 +25,9 @@ export class DirectWorker implements LiveWorker {
     return this.#hello;
   }
 
-  /** Where to call it. */
+  /** Where to call it: "host:port", or "https://host:port" if it speaks TLS. */
   get address(): string {
-    return this.#hello.address;
+    return this.#hello.tls ? `https://${this.#hello.address}` : this.#hello.address;
   }
 
   get weight(): number {

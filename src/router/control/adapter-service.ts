@@ -103,7 +103,7 @@ export class RouterAdapterService implements AdapterServiceImplementation {
     const metadata = Metadata({ authorization: this.#parts.tokens.authorization });
     const answers = await Promise.allSettled(
       workers.map(async (worker) => {
-        const { adapter } = await ask(this.#parts.workers.get(worker.hello.address), { signal, metadata });
+        const { adapter } = await ask(this.#parts.workers.get(worker.address), { signal, metadata });
         if (adapter === undefined) throw serverError(emptyAnswer(worker.name));
         return { worker: worker.name, adapter };
       }),

@@ -1,20 +1,29 @@
 import { AdapterServiceDefinition } from "@polygraft/api";
 import type { AdapterServiceClient } from "@polygraft/api";
-import { createChannel, createClientFactory } from "nice-grpc";
+import { ChannelCredentials, createChannel, createClientFactory } from "nice-grpc";
 import type { Channel } from "nice-grpc";
 import { errorDetailsClientMiddleware, RichClientError, RichServerError } from "nice-grpc-error-details";
 import { ClientError, ServerError } from "nice-grpc-common";
+import { tlsPrefix } from "../relay/relay-tls.js";
+import type { RelayTls } from "../relay/relay-tls.js";
 
 /** Clients of the workers' adapter services, one channel an address. */
 export class WorkerClients {
   readonly #factory = createClientFactory().use(errorDetailsClientMiddleware);
   readonly #channels = new Map<string, { readonly channel: Channel; readonly client: AdapterServiceClient }>();
+  readonly #tls: RelayTls;
 
-  /** The client of the worker at that address. */
+  constructor(tls: RelayTls) {
+    this.#tls = tls;
+    // A channel keeps the certificates that it was made with.
+    tls.targets.onChange(() => this.close());
+  }
+
+  /** The client of the worker at "host:port" or "https://host:port". */
   get(address: string): AdapterServiceClient {
     let known = this.#channels.get(address);
     if (known === undefined) {
-      const channel = createChannel(address);
+      const channel = this.#connect(address);
       known = { channel, client: this.#factory.create(AdapterServiceDefinition, channel) };
       this.#channels.set(address, known);
     }
@@ -29,6 +38,13 @@ export class WorkerClients {
 
   close(): void {
     for (const address of this.#channels.keys()) this.forget(address);
+  }
+
+  #connect(address: string): Channel {
+    if (!address.startsWith(tlsPrefix)) return createChannel(address);
+    const { targets, targetName } = this.#tls;
+    const name = targetName === undefined ? {} : { "grpc.ssl_target_name_override": targetName };
+    return createChannel(address, ChannelCredentials.createFromSecureContext(targets.context), name);
   }
 }
 

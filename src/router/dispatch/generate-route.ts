@@ -106,7 +106,7 @@ export class GenerateRoute implements Route {
     this.#tried.push(member);
     this.#conclude = this.#breakers.begin(member.name);
     this.#dispatched = { member, share: member.tally.dispatch(this.#head.tokens - count) };
-    return { name: member.name, address: member.hello.address };
+    return { name: member.name, address: member.address };
   }
 
   concluded(answer: { readonly status: number; readonly reason: string | undefined } | undefined): void {

@@ -5,7 +5,7 @@ import type { Failure } from "../failure.js";
 const maxTextBytes = 128;
 
 /** What is wrong with a worker's greeting, if anything. The limits are those of the contract. */
-export function checkHello(hello: WorkerHello): Failure | undefined {
+export function checkHello(hello: WorkerHello, { needsTls = false }: { readonly needsTls?: boolean } = {}): Failure | undefined {
   if (!/^[A-Za-z0-9._:-]{1,128}$/.test(hello.name)) {
     return invalidField("hello.name", "must be 1 to 128 letters, digits, '.', '_', '-' or ':'");
   }
@@ -23,6 +23,9 @@ export function checkHello(hello: WorkerHello): Failure | undefined {
   }
   if (hello.model === undefined || hello.model.name === "") {
     return invalidField("hello.model.name", "must name the base model that the worker serves");
+  }
+  if (needsTls && !hello.tls) {
+    return invalidField("hello.tls", "must be true, because this router speaks only TLS to workers: give the worker a certificate");
   }
   return undefined;
 }

@@ -17,6 +17,8 @@ export interface JoinOptions {
   readonly heartbeatMillis: number;
   /** Whose access tokens they are to take, asked anew for each worker. */
   readonly accessKeys: () => AccessKeys;
+  /** Takes only workers that speak TLS. */
+  readonly needsTls: boolean;
 }
 
 /** Prefetches and the like that may wait for one worker. They are hints: what is too much is not sent. */
@@ -88,7 +90,7 @@ class JoinSession {
     const { message } = request;
     if (this.#member === undefined) {
       if (message?.$case !== "hello") return invalidField("hello", "must be the first message");
-      const failure = checkHello(message.value);
+      const failure = checkHello(message.value, this.#options);
       if (failure !== undefined) return failure;
       const expel = (reason: Failure) => this.#outbox.close(serverError(reason));
       this.#member = this.#fleet.join(message.value, expel, this.#timers.now());

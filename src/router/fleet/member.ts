@@ -45,6 +45,11 @@ export class FleetMember implements LiveWorker {
     return this.hello.name;
   }
 
+  /** Where to call it: "host:port", or "https://host:port" if it speaks TLS. */
+  get address(): string {
+    return this.hello.tls ? `https://${this.hello.address}` : this.hello.address;
+  }
+
   get state(): WorkerState {
     return this.#state;
   }

@@ -1,5 +1,5 @@
-import { constants, createServer } from "node:http2";
-import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import type { Http2SecureServer, Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { Status } from "nice-grpc";
 import { invalidField } from "../failure.js";
@@ -7,6 +7,7 @@ import type { Failure } from "../failure.js";
 import type { Timers } from "../timers.js";
 import { ByteBudget } from "./byte-budget.js";
 import { ClientCall } from "./client-call.js";
+import { createClientServer } from "./client-server.js";
 import { bug, DispatchedCall } from "./dispatched-call.js";
 import { parseGrpcTimeout } from "./grpc-timeout.js";
 import { single } from "./headers.js";
@@ -14,6 +15,7 @@ import { keepAlive } from "./keepalive.js";
 import type { KeepaliveOptions } from "./keepalive.js";
 import { passThrough } from "./passage.js";
 import type { CallPolicy, Relay } from "./relay.js";
+import type { RelayTls } from "./relay-tls.js";
 import { SessionPool } from "./session-pool.js";
 
 /** Limits of a relay. Sizes are bytes, times milliseconds. */
@@ -59,40 +61,39 @@ export const defaultRelayOptions: RelayOptions = {
   dropHeaders: ["authorization"],
 };
 
-/** A relay on `node:http2`, without TLS (clients use HTTP/2 with prior knowledge, as gRPC does). */
+/** Hears what goes wrong beside the calls. */
+export interface RelayReports {
+  /** An exception that no call should be able to cause; the call itself ends with INTERNAL. */
+  bug(error: unknown): void;
+  /** A client came no further than its TLS handshake. */
+  handshakeFailed(reason: string): void;
+  /** A connection to a target did not come about, or broke. */
+  targetFailed(address: string, reason: string): void;
+}
+
+/** A relay on `node:http2`. Without TLS clients use HTTP/2 with prior knowledge, as gRPC does. */
 export class Http2Relay implements Relay {
   readonly #policy: CallPolicy;
   readonly #options: RelayOptions;
   readonly #timers: Timers;
-  readonly #server: Http2Server;
+  readonly #server: Http2Server | Http2SecureServer;
   readonly #pool: SessionPool;
   readonly #budget: ByteBudget;
   readonly #drop: ReadonlySet<string>;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #onBug: (error: unknown) => void;
 
-  /** `onBug` hears of exceptions that no call should be able to cause; the call itself ends with INTERNAL. */
-  constructor(policy: CallPolicy, options: RelayOptions, timers: Timers, onBug: (error: unknown) => void) {
-    this.#onBug = onBug;
+  constructor(policy: CallPolicy, options: RelayOptions, timers: Timers, tls: RelayTls, reports: RelayReports) {
+    this.#onBug = (error) => reports.bug(error);
     this.#policy = policy;
     this.#options = options;
     this.#timers = timers;
-    this.#pool = new SessionPool(options, timers);
+    this.#pool = new SessionPool(options, timers, tls, (address, reason) => reports.targetFailed(address, reason));
     this.#budget = new ByteBudget(options.maxHeldBytes);
     this.#drop = new Set(options.dropHeaders);
-    this.#server = createServer({
-      maxSessionMemory: 64,
-      settings: {
-        initialWindowSize: options.streamWindowBytes,
-        maxConcurrentStreams: options.maxStreamsPerSession,
-        maxHeaderListSize: options.maxHeaderBytes,
-      },
-    });
-    this.#server.maxConnections = options.maxConnections;
-    this.#server.on("connection", (socket: { setNoDelay(on: boolean): void }) => socket.setNoDelay(true));
+    this.#server = createClientServer(options, tls.clients, (reason) => reports.handshakeFailed(reason));
     this.#server.on("session", (session) => this.#welcome(session));
     this.#server.on("stream", (stream, headers) => this.#receive(stream, headers));
-    this.#server.on("sessionError", () => {});
   }
 
   listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }> {

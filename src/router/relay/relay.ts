@@ -22,7 +22,7 @@ export interface Relay {
 export interface Target {
   /** Its stable name. */
   readonly name: string;
-  /** "host:port" or "unix:/path". */
+  /** "host:port", "https://host:port" (TLS) or "unix:/path". */
   readonly address: string;
 }
 

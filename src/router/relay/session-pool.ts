@@ -6,6 +6,8 @@ import type { Timers } from "../timers.js";
 import { splitAddress } from "./address.js";
 import { keepAlive } from "./keepalive.js";
 import type { KeepaliveOptions } from "./keepalive.js";
+import { openTlsSocket, tlsPrefix } from "./relay-tls.js";
+import type { RelayTls } from "./relay-tls.js";
 
 /** How connections to targets are kept. */
 export interface SessionPoolOptions {
@@ -34,13 +36,18 @@ interface PooledSession {
 export class SessionPool {
   readonly #options: SessionPoolOptions;
   readonly #timers: Timers;
+  readonly #tls: RelayTls;
+  readonly #onFailure: (address: string, reason: string) => void;
   readonly #sessions = new Map<string, PooledSession[]>();
   readonly #leaving = new Set<ClientHttp2Session>();
   readonly #addresses = new WeakMap<ClientHttp2Session, string>();
 
-  constructor(options: SessionPoolOptions, timers: Timers) {
+  /** @param onFailure hears why a connection did not come about, or broke */
+  constructor(options: SessionPoolOptions, timers: Timers, tls: RelayTls, onFailure: (address: string, reason: string) => void) {
     this.#options = options;
     this.#timers = timers;
+    this.#tls = tls;
+    this.#onFailure = onFailure;
   }
 
   /** Opens a stream. What goes wrong later, even the connection, is told by the stream's "error" and "close". */
@@ -100,8 +107,8 @@ export class SessionPool {
 
   #connect(address: string): ClientHttp2Session {
     const { keepalive, connectTimeoutMillis, streamWindowBytes, sessionWindowBytes } = this.#options;
-    const session = connectHttp2("http://target", {
-      createConnection: () => openSocket(address),
+    const session = connectHttp2(address.startsWith(tlsPrefix) ? "https://target" : "http://target", {
+      createConnection: () => openSocket(address, this.#tls),
       settings: { enablePush: false, initialWindowSize: streamWindowBytes },
       maxSessionMemory: 256,
     });
@@ -111,11 +118,17 @@ export class SessionPool {
     });
     session.once("connect", () => {
       cancel();
+      if (address.startsWith(tlsPrefix) && session.alpnProtocol !== "h2") {
+        return void session.destroy(new Error("it speaks TLS, but not HTTP/2 (ALPN)"));
+      }
       session.setLocalWindowSize(sessionWindowBytes);
       keepAlive(session, () => this.#isBusy(address, session), keepalive, this.#timers);
     });
     session.once("goaway", () => this.#retire(address, session));
-    session.on("error", () => this.#retire(address, session));
+    session.on("error", (error) => {
+      this.#onFailure(address, error.message);
+      this.#retire(address, session);
+    });
     session.once("close", () => {
       cancel();
       this.#retire(address, session);
@@ -144,11 +157,12 @@ const unixPrefix = "unix:";
 
 /** What `:authority` says: a path is no authority. */
 function authorityOf(address: string): string {
-  return address.startsWith(unixPrefix) ? "localhost" : address;
+  if (address.startsWith(unixPrefix)) return "localhost";
+  return address.startsWith(tlsPrefix) ? address.slice(tlsPrefix.length) : address;
 }
 
-function openSocket(address: string): Socket {
+function openSocket(address: string, tls: RelayTls): Socket {
   if (address.startsWith(unixPrefix)) return connectSocket(address.slice(unixPrefix.length));
-  const { host, port } = splitAddress(address);
-  return connectSocket({ host, port, noDelay: true });
+  const socket = address.startsWith(tlsPrefix) ? openTlsSocket(address, tls) : connectSocket(splitAddress(address));
+  return socket.setNoDelay(true);
 }

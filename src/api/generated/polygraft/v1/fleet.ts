@@ -79,6 +79,8 @@ export interface WorkerHello {
     | undefined;
   /** Version of polygraft. */
   version: string;
+  /** It serves with TLS, and shows a certificate for the host of `address`. */
+  tls: boolean;
 }
 
 /** A base model as served. */
@@ -439,6 +441,7 @@ function createBaseWorkerHello(): WorkerHello {
     model: undefined,
     capacity: undefined,
     version: "",
+    tls: false,
   };
 }
 
@@ -467,6 +470,9 @@ export const WorkerHello: MessageFns<WorkerHello> = {
     }
     if (message.version !== "") {
       writer.uint32(66).string(message.version);
+    }
+    if (message.tls !== false) {
+      writer.uint32(72).bool(message.tls);
     }
     return writer;
   },
@@ -548,6 +554,14 @@ export const WorkerHello: MessageFns<WorkerHello> = {
             message.version = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.tls = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -577,6 +591,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
       ? Capacity.fromPartial(object.capacity)
       : undefined;
     message.version = object.version ?? "";
+    message.tls = object.tls ?? false;
     return message;
   },
 };

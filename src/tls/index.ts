@@ -1,0 +1,6 @@
+/** Certificates of servers and their clients. */
+export { CertificateFiles } from "./certificate-files.js";
+export { readCertificates, TlsFileError } from "./read-certificates.js";
+export type { Certificates, CertificatePaths } from "./read-certificates.js";
+export { lookMillis, reloadAll } from "./reload.js";
+export type { ReloadLog } from "./reload.js";
