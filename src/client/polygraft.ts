@@ -58,6 +58,7 @@ export class Polygraft implements AsyncDisposable {
     try {
       scope.signal.throwIfAborted();
       await Promise.race([this.#transports.ready(scope.deadline), cancelled]);
+      await this.#direct?.connect(scope.deadline, scope.signal);
     } catch (failure) {
       if (failure instanceof PolygraftError) throw failure;
       const target = this.#transports.targets;

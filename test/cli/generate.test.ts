@@ -1,11 +1,14 @@
 import type { GenerateRequest } from "@polygraft/api";
+import { decodeJwt } from "jose";
 import { ServerError, Status } from "nice-grpc";
 import { BadRequest, ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { afterEach, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
+import { listed, temporaryRouter } from "../support/router-fixture.js";
 import { runCli, startCli } from "../support/run-cli.js";
 import { accepted, delta, finished, refusal, serveScript } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
+import { startScriptedWorker } from "../support/scripted-worker.js";
 
 const cleanups: (() => void)[] = [];
 afterEach(() => cleanups.splice(0).forEach((cleanup) => cleanup()));
@@ -83,6 +86,26 @@ test("address and key come from the environment too", async () => {
   const env = { POLYGRAFT_ADDRESS: address, POLYGRAFT_API_KEY: "k-1" };
   expect((await runCli(["generate", "hi"], "", env)).code).toBe(0);
   expect(await key.promise).toBe("Bearer k-1");
+});
+
+test.each([
+  ["--direct", ["--direct"], {}],
+  ["POLYGRAFT_DIRECT", [], { POLYGRAFT_DIRECT: "1" }],
+])("%s calls the worker past the router", async (_, flags, env) => {
+  await using router = await temporaryRouter();
+  await using worker = await startScriptedWorker({
+    router: router.address,
+    name: "w1",
+    async *script(request) {
+      yield accepted(request.requestId);
+      yield delta("Hello", 1);
+      yield finished(1);
+    },
+  });
+  await listed(router, "w1");
+  const { code, stdout } = await runCli(["generate", "--router", router.address, ...flags, "hi"], "", env);
+  expect([code, stdout]).toEqual([0, "Hello\n"]);
+  expect(decodeJwt(worker.calls[0]!.context.metadata.get("authorization")!.slice(7)).sub).toBe("127.0.0.1");
 });
 
 test.for([

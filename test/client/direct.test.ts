@@ -289,6 +289,13 @@ test("of several routers the next one is followed when one is lost", async () =>
   while (!joined.calls.map(callerOf).includes(direct)) await client.generate({ prompt: "x", adapter: "acme/a" }).text();
 });
 
+test("a client that has connected knows the fleet", async () => {
+  await using them = await fleet();
+  await them.client.connect();
+  await them.router.close();
+  expect(await them.client.generate({ prompt: "x" }).text()).toMatch(/^w[123]$/);
+});
+
 test("the deadline holds while the fleet is not known yet", async () => {
   await using them = await fleet({ [first]: hang });
   const generation = them.client.generate({ prompt: "x", adapter: "acme/a" }, { timeoutMs: 300 });

@@ -39,6 +39,13 @@ export class Direct {
     this.#follower = new Follower(transports, headers, this.#view);
   }
 
+  /** Learns of the fleet now, so that the first request need not wait for it. For as long as `deadline` allows, on the clock of `Date`. */
+  async connect(deadline: number, signal: AbortSignal): Promise<void> {
+    const end = this.#follower.begin();
+    await this.#follower.ready(undefined, performance.now() + (deadline - Date.now()), signal);
+    end();
+  }
+
   /** The way of one request. To be ended once. */
   route(request: GenerateRequest, headers: readonly (Headers | undefined)[]): DirectRoute {
     return new DirectRoute(request, headers, { view: this.#view, follower: this.#follower, connections: this.#connections });

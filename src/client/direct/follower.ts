@@ -27,6 +27,9 @@ const idleMs = 30_000;
 /** How long before its end a token is not used any more, in milliseconds: it has to travel. */
 const tokenMarginMs = 500;
 
+/** `setTimeout` fires at once beyond this. */
+const longestTimeoutMs = 2 ** 31 - 1;
+
 const refusals: ReadonlySet<string> = new Set(["UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "INVALID_ARGUMENT"]);
 
 /** Keeps a view of the fleet up to date, and a token at hand, for as long as there are calls. */
@@ -166,7 +169,7 @@ export class Follower {
         signal.removeEventListener("abort", done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const timer = setTimeout(done, Math.min(ms, longestTimeoutMs));
       this.#waiting.add(done);
       signal.addEventListener("abort", done, { once: true });
     });
