@@ -84,7 +84,7 @@ test("a client is told the rules, a token, the fleet, and of the adapters that i
   update("b", Tier.DEVICE);
   expect((await client.next("sightings")).adapters).toMatchObject([{ id: "b", holders: [{ onDevice: true }] }]);
   worker.load({ inFlightTokens: 7 });
-  expect((await client.next("fleet")).workers).toMatchObject([{ load: { inFlightTokens: 7 } }]);
+  expect((await client.next("fleet")).workers).toMatchObject([{ hello: { name: "w1", epoch: "epoch", address: "" }, load: { inFlightTokens: 7 } }]);
   worker.leave();
   expect((await client.next("sightings", ({ adapters }) => adapters.length === 3)).adapters).toMatchObject(
     ["z", "c", "b"].sort().map(() => ({ holders: [] })),

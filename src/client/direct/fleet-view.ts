@@ -123,10 +123,10 @@ export class FleetView {
   }
 
   #set(said: FleetWorker): void {
-    const { name = "", epoch } = said.hello ?? {};
+    const { name = "", epoch, address = "" } = said.hello ?? {};
     this.#snapshot?.add(name);
     const known = this.#workers.get(name);
-    if (known !== undefined && known.hello.epoch === epoch && known.hello.address === said.hello?.address) {
+    if (known !== undefined && known.hello.epoch === epoch && (address === "" || address === known.hello.address)) {
       const wasSuspected = known.suspected;
       if (known.update(said)) this.#models = undefined;
       if (known.suspected && !wasSuspected) this.#listener.suspected(known);

@@ -73,8 +73,12 @@ export class DirectWorker implements LiveWorker {
     this.#failures = 0;
   }
 
-  /** Takes what a router says of the same process now. True: what was prepared from it is out of date. */
-  update({ hello = this.#hello, state, load = LoadSample.create() }: FleetWorker): boolean {
+  /**
+   * Takes what a router says of the same process now. Without an address it says nothing new of who it is. True: what was
+   * prepared from it is out of date.
+   */
+  update({ hello: said, state, load = LoadSample.create() }: FleetWorker): boolean {
+    const hello = said === undefined || said.address === "" ? this.#hello : said;
     const changed = state !== this.#state || hello.weight !== this.#hello.weight || hello.zone !== this.#hello.zone;
     this.#hello = hello;
     this.#state = state;

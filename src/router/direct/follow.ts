@@ -1,4 +1,5 @@
-import type { FollowRequest, FollowResponse } from "@polygraft/api";
+import { WorkerHello } from "@polygraft/api";
+import type { FleetWorker, FollowRequest, FollowResponse } from "@polygraft/api";
 import { resolvePolicy } from "@polygraft/placement";
 import type { PlacementPolicy } from "@polygraft/placement";
 import type { TokenHolder, TokenIssuer } from "../access/token-issuer.js";
@@ -68,7 +69,28 @@ async function* tokens(caller: TokenHolder, { tokens, timers }: FollowParts, sig
 }
 
 async function* changes(fleet: ReturnType<typeof watchFleet>): AsyncGenerator<FollowResponse> {
-  for await (const value of fleet) yield { message: { $case: "fleet", value } };
+  const told = new Map<string, Told>();
+  for await (const { workers, removedWorkers, ...change } of fleet) {
+    for (const name of removedWorkers) told.delete(name);
+    yield { message: { $case: "fleet", value: { ...change, removedWorkers, workers: workers.map((worker) => briefly(worker, told)) } } };
+  }
+}
+
+/** A greeting that a client knows, and what stands for it from then on. */
+interface Told {
+  readonly hello: WorkerHello;
+  readonly brief: WorkerHello;
+}
+
+/** Most news of a worker is its load, which is much shorter than its greeting. */
+function briefly(worker: FleetWorker, told: Map<string, Told>): FleetWorker {
+  const { hello, state, load, adapters } = worker;
+  if (hello === undefined) return worker;
+  const { name, epoch } = hello;
+  const known = told.get(name);
+  if (known?.hello === hello) return { hello: known.brief, state, load, adapters };
+  told.set(name, { hello, brief: WorkerHello.create({ name, epoch }) });
+  return worker;
 }
 
 async function* sightings(interest: Interest, signal: AbortSignal): AsyncGenerator<FollowResponse> {

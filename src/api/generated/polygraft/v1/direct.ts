@@ -30,7 +30,10 @@ export interface FollowResponse {
     /** What workers want to see. Renewed before it expires. */
     { $case: "token"; value: AccessToken }
     | //
-    /** Workers and their load, without what they hold. */
+    /**
+     * Workers and their load, without what they hold. Of a worker's `hello` only name and epoch come again with further
+     * news of the same process.
+     */
     { $case: "fleet"; value: WatchFleetResponse }
     | //
     /** Adapters that were asked for. */
