@@ -1,5 +1,5 @@
 import { Polygraft } from "@polygraft/client";
-import type { GenerateRequest } from "@polygraft/client";
+import type { GenerateRequest, GenerationResult } from "@polygraft/client";
 
 /** All of a stream that must not depend on what happens to workers. */
 export interface StreamOutput {
@@ -41,13 +41,15 @@ export function requestOf(number: number, adapters: readonly string[], maxTokens
 /** Runs `count` streams, at most `atOnce` at a time, and tells of each one that has ended. */
 export async function runStreams(
   address: string,
-  { count, atOnce, requests, direct = false, onEnd }: {
+  { count, atOnce, requests, direct = false, onEnd, onResult }: {
     readonly count: number;
     readonly atOnce: number;
     readonly requests: (number: number) => GenerateRequest;
     /** Streams come straight from the workers. Default: false. */
     readonly direct?: boolean;
     readonly onEnd?: (ended: number) => void;
+    /** Sees each stream that ended without an error. */
+    readonly onResult?: (result: GenerationResult) => void;
   },
 ): Promise<StreamResults> {
   await using client = new Polygraft({ address, direct, retry: { maxRetries: 0 } });
@@ -61,7 +63,11 @@ export async function runStreams(
         .generate(requests(number))
         .final()
         .then(
-          ({ text, tokenIds, logprobs }) => ({ text, tokenIds, logprobs: logprobs.map(({ logprob }) => logprob) }),
+          (result) => {
+            onResult?.(result);
+            const { text, tokenIds, logprobs } = result;
+            return { text, tokenIds, logprobs: logprobs.map(({ logprob }) => logprob) };
+          },
           (error: Error) => error.message,
         );
       onEnd?.(++ended);

@@ -49,6 +49,11 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   readonly adapterWaitSeconds?: number;
   /** Seconds between looks at the adapter folders. Default: 30. */
   readonly rescanSeconds?: number;
+  /**
+   * Longest wait for adapters to be loaded where their requests will go, in seconds: here before the first request, and
+   * elsewhere before the worker leaves. 0: requests move at once. Default: 10.
+   */
+  readonly handOverSeconds?: number;
   /** How long running streams may go on after a stop, in seconds. Default: 30. */
   readonly drainSeconds?: number;
   /** Default: JSON lines on standard error. */
@@ -80,6 +85,7 @@ export interface ResolvedOptions {
   readonly hubCacheBytes: number;
   readonly adapterWaitMillis: number;
   readonly rescanMillis: number;
+  readonly handOverMillis: number;
   readonly drainMillis: number;
   readonly log: Log;
 }

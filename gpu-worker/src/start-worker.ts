@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import type { PrefetchAdapter } from "@polygraft/api";
+import { Tier, type PrefetchAdapter } from "@polygraft/api";
 import { Gate } from "./access/gate.js";
 import { KeyRing } from "./access/key-ring.js";
 import { AdapterStore } from "./adapters/store.js";
@@ -8,6 +8,7 @@ import type { Engine } from "./engine/engine.js";
 import { makeHello } from "./fleet/hello.js";
 import { LoadMeter } from "./fleet/load-meter.js";
 import { ResidencyLog } from "./fleet/residency-log.js";
+import { WarmUp } from "./fleet/warm-up.js";
 import { RouterLink } from "./fleet/router-link.js";
 import { openEngine } from "./open-engine.js";
 import type { ResolvedOptions, WorkerOptions } from "./options.js";
@@ -84,16 +85,23 @@ async function serve(
     adapters,
     log: new ResidencyLog(adapters),
     meter: new LoadMeter(engine, adapters),
+    warmUp: new WarmUp({
+      limitMillis: options.handOverMillis,
+      load: async (adapter) => prefetch(adapters, { adapter, tier: Tier.DEVICE }, options),
+    }),
     keys,
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };
   const links = options.join.map((address) => new RouterLink({ address, apiKey: options.apiKey, certificates, member, log }));
   const { drainMillis } = options;
+  // Whoever wants the worker to end at once does not want it to wait for others either.
+  const handOverMillis = Math.min(options.handOverMillis, drainMillis);
   const rescans = setInterval(() => void rescan(adapters, options), options.rescanMillis);
   const address = `${host}:${server.port}`;
   const { name } = identity;
-  return new Worker({ name, address, engine, encoder, admission, health, server, certificates, links, rescans, drainMillis });
+  const drain = { drainMillis, handOverMillis };
+  return new Worker({ name, address, engine, encoder, admission, health, server, certificates, links, rescans, ...drain });
 }
 
 const NEVER = new AbortController().signal;

@@ -24,6 +24,8 @@ export interface WorkerParts {
   readonly rescans: NodeJS.Timeout;
   /** How long running streams may go on after a stop, in milliseconds. */
   readonly drainMillis: number;
+  /** How long routers may take to have the adapters loaded elsewhere, in milliseconds. */
+  readonly handOverMillis: number;
 }
 
 /** What the last messages of a stream may take to leave, in milliseconds. */
@@ -49,8 +51,8 @@ export class Worker {
   }
 
   /**
-   * Tells routers and health checks, takes no new requests, lets the running ones finish for as long as the options
-   * allow, and closes everything. Resolves when nothing is left.
+   * Tells routers and health checks, hands its adapters over, takes no new requests then, lets the running ones finish for
+   * as long as the options allow, and closes everything. Resolves when nothing is left.
    */
   async drain(reason: string): Promise<void> {
     this.drained ??= this.drainNow(reason);
@@ -58,10 +60,11 @@ export class Worker {
   }
 
   private async drainNow(reason: string): Promise<void> {
-    const { admission, certificates, drainMillis, encoder, engine, health, links, rescans, server } = this.parts;
+    const { admission, certificates, drainMillis, encoder, engine, handOverMillis, health, links, rescans, server } = this.parts;
     clearInterval(rescans);
     certificates.close();
     health.drain();
+    await within(handOverMillis, Promise.all(links.map(async (link) => link.handOver(reason))));
     for (const link of links) link.leave(reason);
     await within(drainMillis, admission.drain());
     // Streams that still run fail with DRAINING: their callers, or the router, go on elsewhere.
@@ -73,7 +76,7 @@ export class Worker {
 }
 
 /** Waits for `work`, but not for long. */
-async function within(millis: number, work: Promise<void>): Promise<void> {
+async function within(millis: number, work: Promise<unknown>): Promise<void> {
   const timer = new AbortController();
   await Promise.race([work, delay(millis, undefined, { signal: timer.signal })]);
   timer.abort();

@@ -33,7 +33,7 @@ export interface FleetWorker {
 }
 
 /** How a worker is. */
-export type WorkerState = "ready" | "draining" | "suspected" | "unknown";
+export type WorkerState = "ready" | "warming" | "draining" | "suspected" | "unknown";
 
 /** What to watch. */
 export interface WatchFleetOptions extends CallOptions {
@@ -45,6 +45,7 @@ const watch = method(FleetServiceDefinition, FleetServiceDefinition.methods.watc
 
 const states: Readonly<Record<number, WorkerState>> = {
   [ProtoState.READY]: "ready",
+  [ProtoState.WARMING]: "warming",
   [ProtoState.DRAINING]: "draining",
   [ProtoState.SUSPECTED]: "suspected",
 };

@@ -8,4 +8,5 @@ export { preferenceList } from "./order.js";
 export { type Placement, type PlacementReason, type PlacementRequest, place } from "./place.js";
 export { checkPolicy, defaultPolicy, type PlacementPolicy, resolvePolicy } from "./policy.js";
 export { type AdapterRoom, type AdapterSize, rankUnitsOf, smallestUnitBytes } from "./rank-units.js";
+export { prefers } from "./rendezvous.js";
 export { type KeyLoad, replicas } from "./replicas.js";

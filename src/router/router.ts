@@ -97,7 +97,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
 
   fleet.listen(catalog);
   fleet.listen(health);
-  fleet.listen(new HandOver(candidates));
+  fleet.listen(new HandOver(fleet, candidates));
   fleet.listen({
     changed({ name, state, address, tally, wedged }) {
       // With requests in flight: it hangs, or its machine is gone. Its streams need not wait for TCP to find out.

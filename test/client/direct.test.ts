@@ -211,11 +211,14 @@ describe("another worker goes on, straight, when one", () => {
     expect(them.callers(second)).toEqual([direct]);
   });
 
-  test.each(["DRAINING", "QUEUE_FULL", "ADAPTER_MEMORY_FULL"])("says %s", async (reason) => {
-    const status = reason === "DRAINING" ? Status.UNAVAILABLE : Status.RESOURCE_EXHAUSTED;
+  test.each([
+    ["QUEUE_FULL", Status.RESOURCE_EXHAUSTED, direct],
+    ["ADAPTER_MEMORY_FULL", Status.RESOURCE_EXHAUSTED, direct],
+    ["DRAINING", Status.UNAVAILABLE, relayed],
+  ])("says %s", async (reason, status, caller) => {
     await using them = await fleet({ [first]: refuse(status, reason), [second]: answer(second) });
     expect(await them.generate().text()).toBe(second);
-    expect(them.callers(second)).toEqual([direct]);
+    expect(them.callers(second)).toEqual([caller]);
   });
 
   test("unless the request forbids it", async () => {

@@ -1,4 +1,5 @@
 import { Polygraft } from "@polygraft/client";
+import type { GenerationResult } from "@polygraft/client";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { WiredFleet } from "../../bench/failover/fleet.js";
 import { compare, requestOf, runStreams } from "../../bench/failover/streams.js";
@@ -24,10 +25,13 @@ afterAll(async () => {
 test.each([
   ["through the router", false],
   ["straight to the workers", true],
-])("a rolling restart of all workers under load, %s, loses no request, and each one exits with 0", async (_, direct) => {
+])("a rolling restart of all workers under load, %s, loses no request and adds no cold start; each one exits with 0", async (_, direct) => {
   const count = 8;
   const requests = (number: number) => ({ ...requestOf(number, files.names, 60), prompt: [10 + number, 20, 30] });
-  const run = () => runStreams(fleet.address, { count, atOnce: count, requests, direct });
+  /** Where the adapters were when their requests came. */
+  const tiers: (string | undefined)[] = [];
+  const onResult = ({ adapter, tier }: GenerationResult) => void (adapter !== undefined && tiers.push(tier));
+  const run = () => runStreams(fleet.address, { count, atOnce: count, requests, direct, onResult });
   const undisturbed = await runStreams(fleet.address, { count, atOnce: count, requests, direct: false });
   const restarted = new AbortController();
   let rounds = 0;
@@ -44,6 +48,8 @@ test.each([
   restarted.abort();
   await load;
   expect(rounds).toBeGreaterThan(2);
+  expect(tiers.length).toBeGreaterThan(count);
+  expect(tiers.filter((tier) => tier !== "device")).toEqual([]);
 });
 
 test("the next owner of an adapter has it on the device when its worker has drained", async () => {

@@ -1,4 +1,4 @@
-import { InferenceServiceDefinition } from "@polygraft/api";
+import { InferenceServiceDefinition, WorkerState } from "@polygraft/api";
 import type { GenerateRequest, GenerateResponse, InferenceServiceClient } from "@polygraft/api";
 import { createChannel, createClientFactory } from "nice-grpc";
 import { errorDetailsClientMiddleware, ErrorInfo, RichClientError } from "nice-grpc-error-details";
@@ -19,7 +19,7 @@ export async function temporaryRouter(options: RouterOptions = {}): Promise<Rout
 
 /** Resolves when all of these workers are listed. */
 export async function listed(router: Router, ...names: readonly string[]): Promise<void> {
-  const all = () => names.every((name) => router.fleet.member(name) !== undefined);
+  const all = () => names.every((name) => router.fleet.member(name)?.state === WorkerState.READY);
   if (all()) return;
   await new Promise<void>((resolve) => {
     const stop = router.fleet.listen({

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Tier } from "@polygraft/api";
+import { Tier, WorkerState } from "@polygraft/api";
 import { expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
 import { hear, inferenceClient, listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
@@ -70,6 +70,49 @@ test("a router can have adapters fetched ahead, and can ask the worker to leave"
   router.stop();
 });
 
+test("a worker asks for nothing until it has loaded what its routers expect to use", async () => {
+  const routers = [await ScriptedRouter.start(), await ScriptedRouter.start()];
+  const join = routers.map(({ address }) => address);
+  await using tiny = await temporaryWorker({ a: { seed: 1 }, b: { seed: 2 } }, { join, handOverSeconds: 60 });
+  const streams = await Promise.all(routers.map(async (router) => router.stream(0)));
+  const warmed = (stream: (typeof streams)[number]) => stream.messages.some(({ message }) => message?.$case === "warmed");
+  for (const stream of streams) expect((await stream.said("hello")).warming).toBe(true);
+  const ref = (id: string) => ({ id, revision: "", digest: "" });
+  streams[0]!.say({ $case: "warmUp", value: { adapters: [ref("a"), ref("none")] } });
+  for (const stream of streams) await stream.said("residency", ({ adapters }) => adapters[0]?.residency[0]?.tier === Tier.DEVICE);
+  expect(streams.map(warmed)).toEqual([false, false]); // the other router has not said anything yet
+  streams[1]!.say({ $case: "warmUp", value: { adapters: [ref("b")] } });
+  for (const stream of streams) await stream.said("warmed");
+  for (const id of ["a", "b"]) {
+    expect((await collect(tiny.inference.generate(request("hello", { adapter: { id } })))).accepted?.tier).toBe(Tier.DEVICE);
+  }
+  streams[0]!.end();
+  expect((await (await routers[0]!.stream(1)).said("hello")).warming).toBe(false);
+  for (const router of routers) router.stop();
+});
+
+test("a worker waits for its first adapters only so long", async () => {
+  const router = await ScriptedRouter.start();
+  await using _ = await temporaryWorker({}, { join: [router.address], handOverSeconds: 0.1 });
+  await (await router.stream(0)).said("warmed");
+  router.stop();
+});
+
+test("a worker that leaves serves until its adapters are handed over", async () => {
+  const router = await ScriptedRouter.start();
+  await using tiny = await temporaryWorker({}, { join: [router.address], handOverSeconds: 60, drainSeconds: 60 });
+  const stream = await router.stream(0);
+  await stream.said("load");
+  const drained = tiny.worker.drain("test");
+  await stream.said("draining", ({ handOver }) => handOver === true);
+  expect((await collect(tiny.inference.generate(request("hello")))).finished).toBeDefined();
+  expect(stream.messages.filter(({ message }) => message?.$case === "draining")).toHaveLength(1);
+  stream.say({ $case: "handedOver", value: {} });
+  await stream.said("draining", ({ handOver }) => handOver !== true);
+  await drained;
+  router.stop();
+});
+
 test("a worker comes back to a router that went away, and to one that ends its stream", async () => {
   const router = await ScriptedRouter.start();
   const port = Number(router.address.split(":")[1]);
@@ -123,7 +166,10 @@ test("a worker that drains says so, finishes what runs, and refuses what comes",
   const long = request("hello", { stopping: { maxTokens: 300 } });
   const events = through.client.generate(long)[Symbol.asyncIterator]();
   await events.next();
+  const told = deferred<void>();
+  router.fleet.listen({ changed: ({ state }) => void (state === WorkerState.DRAINING && told.resolve()) });
   const drained = tiny.worker.drain("test");
+  await told.promise;
   const late = await collect(tiny.inference.generate(request("hello"))).catch((error: unknown) => error);
   expect(late).toMatchObject({ code: 14 });
   const rest = await collect({ [Symbol.asyncIterator]: () => events });

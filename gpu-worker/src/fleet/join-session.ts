@@ -6,6 +6,7 @@ import { Signal } from "../signal.js";
 import type { LoadMeter } from "./load-meter.js";
 import { ResidencyFeed } from "./residency-feed.js";
 import type { ResidencyLog } from "./residency-log.js";
+import type { WarmUp } from "./warm-up.js";
 
 /** What a worker tells its routers, and does for them. */
 export interface FleetMember {
@@ -14,6 +15,7 @@ export interface FleetMember {
   /** The changes of `adapters`. */
   readonly log: ResidencyLog;
   readonly meter: LoadMeter;
+  readonly warmUp: WarmUp;
   /** Learns whose access tokens to take. */
   readonly keys: KeyRing;
   /** A router asks for an adapter ahead of its first request. */
@@ -34,10 +36,14 @@ export class JoinSession {
   private readonly feed: ResidencyFeed;
   private readonly stopLog: () => void;
   private readonly stopMeter: () => void;
+  private readonly stopWarmUp: () => void;
+  /** What is said as soon as all changes are told. */
+  private readonly urgent: NonNullable<JoinRequest["message"]>[] = [];
+  private endHandOver: () => void = () => {};
   private welcome: Welcome | undefined;
   private heartbeatMillis = DEFAULT_HEARTBEAT_MILLIS;
   private loadChanged = true;
-  private leaving: string | undefined;
+  private warming = false;
   private ended = false;
   private sequence = 0n;
   private samples = 0n;
@@ -47,6 +53,7 @@ export class JoinSession {
     this.member = member;
     this.feed = new ResidencyFeed(member.adapters, member.log);
     this.stopLog = member.log.notify(this.wake);
+    this.stopWarmUp = member.warmUp.notify(this.wake);
     this.stopMeter = member.meter.subscribe(() => {
       this.loadChanged = true;
       this.wake.notify();
@@ -55,8 +62,18 @@ export class JoinSession {
 
   /** Tells the router that the worker leaves. The stream goes on until `end`. */
   leave(reason: string): void {
-    this.leaving = reason;
-    this.wake.notify();
+    this.say({ $case: "draining", value: { reason, handOver: false } });
+  }
+
+  /**
+   * Asks the router to have the worker's adapters loaded elsewhere, while requests still come. Resolves when that is
+   * done, or when the stream has ended.
+   */
+  async handOver(reason: string): Promise<void> {
+    if (this.ended || this.welcome === undefined) return;
+    const over = new Promise<void>((resolve) => (this.endHandOver = resolve));
+    this.say({ $case: "draining", value: { reason, handOver: true } });
+    await over;
   }
 
   /** Ends the stream from this side. */
@@ -65,6 +82,9 @@ export class JoinSession {
     this.member.keys.leave(this);
     this.stopLog();
     this.stopMeter();
+    this.stopWarmUp();
+    this.member.warmUp.left(this);
+    this.endHandOver();
     this.wake.notify();
   }
 
@@ -74,6 +94,7 @@ export class JoinSession {
       case "welcome":
         this.heartbeatMillis = message.value.heartbeatMillis || DEFAULT_HEARTBEAT_MILLIS;
         this.welcome = message.value;
+        if (this.warming) this.member.warmUp.welcomed(this);
         return this.wake.notify();
       case "prefetch":
         return this.member.prefetch(message.value);
@@ -81,37 +102,51 @@ export class JoinSession {
         return this.member.drain(message.value.reason);
       case "accessKeys":
         return this.member.keys.learn(this, message.value);
+      case "warmUp":
+        return this.member.warmUp.asked(this, message.value);
+      case "handedOver":
+        return this.endHandOver();
       case undefined: // of a newer router
     }
   }
 
   /** All that the router hears, until `end`. */
   async *messages(): AsyncGenerator<JoinRequest> {
-    yield this.numbered({ $case: "hello", value: this.member.hello });
+    this.warming = !this.member.warmUp.over;
+    yield this.numbered({ $case: "hello", value: { ...this.member.hello, warming: this.warming } });
     // What the router knows of an earlier stream is in its welcome.
     while (this.welcome === undefined && !this.ended) await this.wake.wait(DEFAULT_HEARTBEAT_MILLIS);
     for (const part of this.feed.begin(this.welcome?.resumeAfter)) yield this.numbered({ $case: "residency", value: part });
-    let saidLeaving = false;
     while (!this.ended) {
-      if (this.leaving !== undefined && !saidLeaving) {
-        saidLeaving = true;
-        yield this.numbered({ $case: "draining", value: { reason: this.leaving } });
-      }
       while (this.feed.hasChanges) {
         for (const part of this.feed.changes()) yield this.numbered({ $case: "residency", value: part });
       }
+      if (this.warming && this.member.warmUp.over) {
+        this.warming = false;
+        yield this.numbered({ $case: "warmed", value: {} });
+      }
+      for (let next = this.urgent.shift(); next !== undefined; next = this.urgent.shift()) yield this.numbered(next);
       yield this.loadSample();
-      await this.wait(() => this.leaving !== undefined && !saidLeaving);
+      await this.wait();
     }
   }
 
+  private get hurries(): boolean {
+    return this.ended || this.urgent.length > 0 || (this.warming && this.member.warmUp.over);
+  }
+
+  private say(message: NonNullable<JoinRequest["message"]>): void {
+    this.urgent.push(message);
+    this.wake.notify();
+  }
+
   /** Until something has changed, but no sooner than `CHANGE_MILLIS`; or until it is time for a heartbeat. */
-  private async wait(hurry: () => boolean): Promise<void> {
+  private async wait(): Promise<void> {
     for (;;) {
       const pending = this.loadChanged || this.feed.hasChanges;
       const due = pending ? CHANGE_MILLIS : this.heartbeatMillis / 2;
       const left = due - this.silentMillis();
-      if (left <= 0 || this.ended || hurry()) return;
+      if (left <= 0 || this.hurries) return;
       await this.wake.wait(left);
     }
   }

@@ -48,6 +48,11 @@ export class RouterLink {
     this.session?.leave(reason);
   }
 
+  /** Has the worker's adapters loaded elsewhere, where a router is there to do it. Requests still come meanwhile. */
+  async handOver(reason: string): Promise<void> {
+    await this.session?.handOver(reason);
+  }
+
   /** Ends the stream. Resolves when it has ended. */
   async close(): Promise<void> {
     this.stopped.abort();

@@ -26,6 +26,7 @@ export function workerCommand(): Command {
     .option("--zone <name>", "failure domain");
   for (const option of [...engineOptions(), ...adapterOptions(), ...tlsOptions()]) command.addOption(option);
   return command
+    .option("--hand-over-seconds <s>", "longest wait for adapters to be loaded here at the start, elsewhere at the end (default: 10)", decimal(0, 3600))
     .option("--drain-seconds <s>", "how long running streams may go on after a stop (default: 30)", decimal(0, 86_400))
     .addHelpText(
       "after",

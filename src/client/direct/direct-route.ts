@@ -116,7 +116,9 @@ export class DirectRoute {
     if (!movable.has(failure.code) || routing?.failover === false || (routing?.worker ?? "") !== "") return false;
     this.#tried.push(running.worker);
     this.#attempts += 1;
-    if (this.#attempts >= maxAttempts) this.#relayed = true;
+    // What this client knows of the fleet is a moment old, and the worker says that it has changed. Routers know by now
+    // who has the adapter.
+    if (failure.code === "DRAINING" || this.#attempts >= maxAttempts) this.#relayed = true;
     return true;
   }
 

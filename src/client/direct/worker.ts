@@ -42,7 +42,7 @@ export class DirectWorker implements LiveWorker {
     return this.#state === WorkerState.SUSPECTED;
   }
 
-  /** Draining and suspected workers alike get requests only if there is nobody else. */
+  /** Warming, draining and suspected workers alike get requests only if there is nobody else. */
   get draining(): boolean {
     return this.#state !== WorkerState.READY;
   }

@@ -24,6 +24,8 @@ export interface FleetListener {
   loaded?(member: FleetMember): void;
   /** What a worker holds has changed. */
   announced?(member: FleetMember, change: HoldingsChange): void;
+  /** A worker will drain, and wants its adapters to be loaded elsewhere first. */
+  leaving?(member: FleetMember): void;
   /** A worker is gone. */
   left?(member: FleetMember): void;
 }
@@ -139,6 +141,22 @@ export class Fleet {
     for (const listener of this.#listeners) listener.loaded?.(member);
   }
 
+  /** A worker says that it has loaded its first adapters. */
+  warmed(member: FleetMember, now: number): void {
+    if (!this.#isCurrent(member)) return;
+    member.warming = false;
+    if (member.state === WorkerState.WARMING) this.#setState(member, WorkerState.READY);
+    this.#hear(member, now);
+  }
+
+  /** A worker says that it will drain, and takes requests until its adapters are loaded elsewhere. */
+  handOver(member: FleetMember, now: number): void {
+    if (!this.#isCurrent(member)) return;
+    this.#hear(member, now);
+    member.leaving = true;
+    if (member.holdings.complete) for (const listener of this.#listeners) listener.leaving?.(member);
+  }
+
   /** A worker says that it is leaving. */
   drain(member: FleetMember, now: number): void {
     if (!this.#isCurrent(member)) return;
@@ -157,7 +175,7 @@ export class Fleet {
           status: Status.DEADLINE_EXCEEDED,
           message: `nothing was heard from worker "${member.name}" for ${Math.round(silent)} ms; it may join anew`,
         });
-      } else if (member.state === WorkerState.READY) {
+      } else if (member.state === member.awake) {
         const isSilent = silent > limits.suspectAfterMillis;
         member.wedged = !isSilent && member.progress.stuckFor(now) > limits.wedgedAfterMillis;
         if (isSilent || member.wedged) this.#setState(member, WorkerState.SUSPECTED);
@@ -176,7 +194,7 @@ export class Fleet {
 
   #hear(member: FleetMember, now: number): void {
     member.heardAt = now;
-    if (member.state === WorkerState.SUSPECTED && !member.wedged) this.#setState(member, WorkerState.READY);
+    if (member.state === WorkerState.SUSPECTED && !member.wedged) this.#setState(member, member.awake);
   }
 
   #setState(member: FleetMember, state: WorkerState): void {

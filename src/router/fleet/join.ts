@@ -109,7 +109,14 @@ class JoinSession {
       case "load":
         this.#fleet.load(member, message.value, this.#timers.now());
         return undefined;
+      case "warmed":
+        this.#fleet.warmed(member, this.#timers.now());
+        return undefined;
       case "draining":
+        if (message.value.handOver === true) {
+          this.#fleet.handOver(member, this.#timers.now());
+          return undefined;
+        }
         this.#log.info("worker drains", { worker: member.name, reason: message.value.reason.slice(0, 256) });
         this.#fleet.drain(member, this.#timers.now());
         return undefined;

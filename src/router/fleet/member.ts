@@ -26,15 +26,21 @@ export class FleetMember implements LiveWorker {
   heardAt: number;
   /** It is heard of, but its engine has hung with requests in flight. Suspected until the engine gets on. */
   wedged = false;
+  /** It loads its first adapters. */
+  warming: boolean;
+  /** It will drain once its adapters are loaded elsewhere. */
+  leaving = false;
   /** Tokens of all workers of its model that are listed and take requests. */
   readonly total: TokenTotal;
   readonly #share: TokenShare;
-  #state: WorkerState = WorkerState.READY;
+  #state: WorkerState;
   #listed = false;
 
   constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number, total: TokenTotal = { tokens: 0 }) {
     this.hello = hello;
     this.nameHash = hash64(hello.name);
+    this.warming = hello.warming === true;
+    this.#state = this.awake;
     this.total = total;
     this.#share = new TokenShare(total);
     this.expel = expel;
@@ -59,6 +65,11 @@ export class FleetMember implements LiveWorker {
     this.#count();
   }
 
+  /** Its state while it is heard of and does not drain. */
+  get awake(): WorkerState {
+    return this.warming ? WorkerState.WARMING : WorkerState.READY;
+  }
+
   /** Whether requests may come to it. The fleet's. */
   set listed(listed: boolean) {
     this.#listed = listed;
@@ -73,7 +84,7 @@ export class FleetMember implements LiveWorker {
     return this.hello.zone;
   }
 
-  /** Draining and suspected workers alike get requests only if there is nobody else. */
+  /** Warming, draining and suspected workers alike get requests only if there is nobody else. */
   get draining(): boolean {
     return this.state !== WorkerState.READY;
   }

@@ -18,6 +18,8 @@ export const WorkerState = {
   DRAINING: 2,
   /** SUSPECTED - Silent for longer than agreed, or without a step although it has requests; it gets requests only if there is nobody else. */
   SUSPECTED: 3,
+  /** WARMING - Loads the adapters that will be its own; it gets requests only if there is nobody else. */
+  WARMING: 4,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -28,6 +30,7 @@ export namespace WorkerState {
   export type READY = typeof WorkerState.READY;
   export type DRAINING = typeof WorkerState.DRAINING;
   export type SUSPECTED = typeof WorkerState.SUSPECTED;
+  export type WARMING = typeof WorkerState.WARMING;
   export type UNRECOGNIZED = typeof WorkerState.UNRECOGNIZED;
 }
 
@@ -49,6 +52,9 @@ export interface JoinRequest {
     | //
     /** It takes no new requests from now on, and leaves when the running ones are done. */
     { $case: "draining"; value: Draining }
+    | //
+    /** It has the adapters of `warm_up` on the device, or has waited long enough: requests may come as to any other. */
+    { $case: "warmed"; value: Warmed }
     | undefined;
 }
 
@@ -81,6 +87,8 @@ export interface WorkerHello {
   version: string;
   /** It serves with TLS, and shows a certificate for the host of `address`. */
   tls: boolean;
+  /** It waits for `warm_up`: until it says `warmed`, it gets requests only if there is nobody else. */
+  warming?: boolean | undefined;
 }
 
 /** A base model as served. */
@@ -188,6 +196,15 @@ export interface LoadSample {
 export interface Draining {
   /** Why, for the logs. */
   reason: string;
+  /**
+   * Not yet: it takes requests until it says so again without this. In between, the next owners of its adapters load them,
+   * and the router answers with `handed_over` when they have.
+   */
+  handOver?: boolean | undefined;
+}
+
+/** A worker has warmed up. */
+export interface Warmed {
 }
 
 /** From a router to a worker. The first is `welcome`. */
@@ -206,6 +223,12 @@ export interface JoinResponse {
     | //
     /** Whose access tokens to take. Follows `welcome`, and comes again when the keys change. */
     { $case: "accessKeys"; value: AccessKeys }
+    | //
+    /** To a worker that is `warming`, once: which adapters will be its own. */
+    { $case: "warmUp"; value: WarmUp }
+    | //
+    /** To a worker that leaves with `hand_over`: its adapters are where their requests will go. */
+    { $case: "handedOver"; value: HandedOver }
     | undefined;
 }
 
@@ -257,6 +280,16 @@ export interface PrefetchAdapter {
     | undefined;
   /** How far. */
   tier: Tier;
+}
+
+/** Adapters to load before the first request. */
+export interface WarmUp {
+  /** Those in use first; no more than the worker has room for. None: there is nothing to wait for. */
+  adapters: AdapterRef[];
+}
+
+/** There is nothing left for which a leaving worker should wait. */
+export interface HandedOver {
 }
 
 /** A request to leave. */
@@ -326,6 +359,9 @@ export const JoinRequest: MessageFns<JoinRequest> = {
       case "draining":
         Draining.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "warmed":
+        Warmed.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -383,6 +419,14 @@ export const JoinRequest: MessageFns<JoinRequest> = {
             message.message = { $case: "draining", value: Draining.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "warmed", value: Warmed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -426,6 +470,12 @@ export const JoinRequest: MessageFns<JoinRequest> = {
         }
         break;
       }
+      case "warmed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "warmed", value: Warmed.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -442,6 +492,7 @@ function createBaseWorkerHello(): WorkerHello {
     capacity: undefined,
     version: "",
     tls: false,
+    warming: undefined,
   };
 }
 
@@ -473,6 +524,9 @@ export const WorkerHello: MessageFns<WorkerHello> = {
     }
     if (message.tls !== false) {
       writer.uint32(72).bool(message.tls);
+    }
+    if (message.warming !== undefined) {
+      writer.uint32(80).bool(message.warming);
     }
     return writer;
   },
@@ -562,6 +616,14 @@ export const WorkerHello: MessageFns<WorkerHello> = {
             message.tls = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.warming = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -592,6 +654,7 @@ export const WorkerHello: MessageFns<WorkerHello> = {
       : undefined;
     message.version = object.version ?? "";
     message.tls = object.tls ?? false;
+    message.warming = object.warming ?? undefined;
     return message;
   },
 };
@@ -1169,13 +1232,16 @@ export const LoadSample: MessageFns<LoadSample> = {
 };
 
 function createBaseDraining(): Draining {
-  return { reason: "" };
+  return { reason: "", handOver: undefined };
 }
 
 export const Draining: MessageFns<Draining> = {
   encode(message: Draining, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
+    }
+    if (message.handOver !== undefined) {
+      writer.uint32(16).bool(message.handOver);
     }
     return writer;
   },
@@ -1201,6 +1267,14 @@ export const Draining: MessageFns<Draining> = {
             message.reason = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.handOver = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1219,6 +1293,50 @@ export const Draining: MessageFns<Draining> = {
   fromPartial(object: DeepPartial<Draining>): Draining {
     const message = createBaseDraining();
     message.reason = object.reason ?? "";
+    message.handOver = object.handOver ?? undefined;
+    return message;
+  },
+};
+
+function createBaseWarmed(): Warmed {
+  return {};
+}
+
+export const Warmed: MessageFns<Warmed> = {
+  encode(_: Warmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Warmed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWarmed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Warmed>): Warmed {
+    return Warmed.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Warmed>): Warmed {
+    const message = createBaseWarmed();
     return message;
   },
 };
@@ -1241,6 +1359,12 @@ export const JoinResponse: MessageFns<JoinResponse> = {
         break;
       case "accessKeys":
         AccessKeys.encode(message.message.value, writer.uint32(34).fork()).join();
+        break;
+      case "warmUp":
+        WarmUp.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+      case "handedOver":
+        HandedOver.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -1291,6 +1415,22 @@ export const JoinResponse: MessageFns<JoinResponse> = {
             message.message = { $case: "accessKeys", value: AccessKeys.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "warmUp", value: WarmUp.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "handedOver", value: HandedOver.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1330,6 +1470,18 @@ export const JoinResponse: MessageFns<JoinResponse> = {
       case "accessKeys": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "accessKeys", value: AccessKeys.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "warmUp": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "warmUp", value: WarmUp.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "handedOver": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "handedOver", value: HandedOver.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1650,6 +1802,104 @@ export const PrefetchAdapter: MessageFns<PrefetchAdapter> = {
       ? AdapterRef.fromPartial(object.adapter)
       : undefined;
     message.tier = object.tier ?? 0;
+    return message;
+  },
+};
+
+function createBaseWarmUp(): WarmUp {
+  return { adapters: [] };
+}
+
+export const WarmUp: MessageFns<WarmUp> = {
+  encode(message: WarmUp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.adapters) {
+      AdapterRef.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WarmUp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWarmUp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.adapters.push(AdapterRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WarmUp>): WarmUp {
+    return WarmUp.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WarmUp>): WarmUp {
+    const message = createBaseWarmUp();
+    message.adapters = object.adapters?.map((e) => AdapterRef.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHandedOver(): HandedOver {
+  return {};
+}
+
+export const HandedOver: MessageFns<HandedOver> = {
+  encode(_: HandedOver, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HandedOver {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHandedOver();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HandedOver>): HandedOver {
+    return HandedOver.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<HandedOver>): HandedOver {
+    const message = createBaseHandedOver();
     return message;
   },
 };
