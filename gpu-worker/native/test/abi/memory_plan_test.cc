@@ -28,6 +28,16 @@ TEST(the_parts_add_up_to_the_whole) {
   CHECK(plan.adapters > 100 * kMiB && plan.host_adapters - plan.adapters <= 1);
 }
 
+TEST(a_larger_vocabulary_leaves_less) {
+  ModelConfig config = test::tiny_config();
+  const MemoryPlan small = plan_memory(options(1024 * kMiB), config, kMiB, kBlock);
+  config.vocab_size = 150'000;  // its tokenizer alone takes some hundred bytes a token, twice
+  const MemoryPlan large = plan_memory(options(1024 * kMiB), config, kMiB, kBlock);
+  CHECK(large.process > small.process + 200 * kMiB);
+  CHECK(large.scratch > small.scratch + 50 * kMiB);
+  CHECK_EQ(large.total(), 1024 * kMiB);
+}
+
 TEST(what_is_given_is_kept) {
   EngineOptions given = options(1024 * kMiB);
   given.kv_bytes = 77 * kMiB;
