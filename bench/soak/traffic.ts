@@ -84,6 +84,7 @@ export class Traffic {
     if (at < 83) return ["unload", async () => void (await this.#client.adapters.unload(name))];
     if (at < 86) return ["adapter replaced", () => this.#target.adapters.put(name)];
     if (at < 87) return ["adapter removed", () => this.#target.adapters.remove(name)];
+    if (at < 88) return ["swap in place", async () => void (await this.#client.adapters.load(name, { swap: "in-place" }))];
     if (at < 89) return ["list", () => this.#list()];
     if (at < 90) return ["watch", () => this.#watch()];
     if (at < 97) return ["bad request", () => this.#refused()];

@@ -1,4 +1,4 @@
-import { AdapterServiceDefinition, Tier as ProtoTier } from "@polygraft/api";
+import { AdapterServiceDefinition, AdapterSwap, Tier as ProtoTier } from "@polygraft/api";
 import type { Adapter as ProtoAdapter, AdapterRef } from "@polygraft/api";
 import { formatAdapterRef, toAdapterRef } from "./adapter-reference.js";
 import type { Calls } from "./calls.js";
@@ -53,6 +53,13 @@ export interface LoadAdapterOptions extends CallOptions {
   readonly tier?: Exclude<Tier, "source">;
   /** Keeps it there. Default: false. */
   readonly pin?: boolean;
+  /**
+   * What streams do that run with an earlier content of this name: "drain" keeps what they have to their ends, "in-place"
+   * moves them to the new content from their next token on; they hear so in an "adapter-changed" event. Streams whose
+   * request names a revision or a digest keep it. "in-place" is for names without revision, and the tier "device".
+   * Default: "drain".
+   */
+  readonly swap?: "drain" | "in-place";
 }
 
 const { methods } = AdapterServiceDefinition;
@@ -63,6 +70,8 @@ const unload = method(AdapterServiceDefinition, methods.unloadAdapter);
 const pin = method(AdapterServiceDefinition, methods.pinAdapter);
 
 const protoTiers = { device: ProtoTier.DEVICE, host: ProtoTier.HOST, disk: ProtoTier.DISK } as const;
+
+const protoSwaps = { drain: AdapterSwap.DRAIN, "in-place": AdapterSwap.IN_PLACE } as const;
 
 /** The adapters of a fleet or, when connected to one, of a worker. */
 export class Adapters {
@@ -91,9 +100,9 @@ export class Adapters {
 
   /** Brings an adapter closer to the device, ahead of its first request. */
   load(adapter: string | AdapterReference, options: LoadAdapterOptions = {}): Promise<Adapter> {
-    const { tier = "device", pin: keep = false, ...call } = options;
+    const { tier = "device", pin: keep = false, swap = "drain", ...call } = options;
     const ref = toAdapterRef(adapter);
-    return this.#ask(load, { adapter: ref, tier: protoTiers[tier], pin: keep }, ref, call);
+    return this.#ask(load, { adapter: ref, tier: protoTiers[tier], pin: keep, swap: protoSwaps[swap] }, ref, call);
   }
 
   /** Takes an adapter off device and host memory. Streams that use it finish first. */

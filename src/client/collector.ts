@@ -1,5 +1,5 @@
 import { PolygraftError } from "./error.js";
-import type { AcceptedEvent, FinishedEvent, GenerationEvent, TokenLogprob } from "./events.js";
+import type { AcceptedEvent, AdapterChangedEvent, FinishedEvent, GenerationEvent, TokenLogprob } from "./events.js";
 
 /** What a generation's events add up to. */
 export interface GenerationResult extends Omit<AcceptedEvent, "type" | "promptTokens" | "cachedTokens" | "queueMs"> {
@@ -9,6 +9,8 @@ export interface GenerationResult extends Omit<AcceptedEvent, "type" | "promptTo
   readonly logprobs: readonly TokenLogprob[];
   /** One for each prompt token, if asked for. */
   readonly promptLogprobs: readonly TokenLogprob[];
+  /** Contents of the adapter that took over while the stream ran, in order: `adapter` is what it began with. */
+  readonly adapterChanges: readonly Omit<AdapterChangedEvent, "type">[];
   readonly finishReason: FinishedEvent["reason"];
   /** The stop text that ended it, if one did. */
   readonly stopText?: string;
@@ -42,6 +44,7 @@ export class Collector {
   readonly #tokenIds: number[] = [];
   readonly #logprobs: TokenLogprob[] = [];
   readonly #promptLogprobs: TokenLogprob[] = [];
+  readonly #adapterChanges: Omit<AdapterChangedEvent, "type">[] = [];
   #firstTokenMs = 0;
   #totalMs = 0;
 
@@ -62,6 +65,9 @@ export class Collector {
         this.#text += event.text;
         append(this.#tokenIds, event.tokenIds);
         append(this.#logprobs, event.logprobs);
+        break;
+      case "adapter-changed":
+        this.#adapterChanges.push({ adapter: event.adapter, outputTokens: event.outputTokens });
         break;
       case "finished":
         this.#totalMs = performance.now() - this.#start;
@@ -87,6 +93,7 @@ export class Collector {
       tokenIds: this.#tokenIds,
       logprobs: this.#logprobs,
       promptLogprobs: this.#promptLogprobs,
+      adapterChanges: this.#adapterChanges,
       finishReason: reason,
       timings: { ...timings, firstTokenMs: this.#firstTokenMs, totalMs: this.#totalMs },
     };

@@ -16,6 +16,8 @@ const tiers: Readonly<Record<number, Tier>> = {
   [ProtoTier.SOURCE]: "source",
 };
 
+const nobody = { id: "", revision: "", digest: "" };
+
 /** Names a tier of the contract; undefined for none and for tiers that this SDK does not know. */
 export function tierFromProto(tier: ProtoTier): Tier | undefined {
   return tiers[tier];
@@ -31,6 +33,8 @@ export function eventFromProto(message: GenerateResponse, attempt: number): Gene
       return { type: "prompt-scores", start: event.value.start, tokens: event.value.tokens };
     case "delta":
       return { type: "delta", text: event.value.text, tokenIds: event.value.tokenIds, logprobs: event.value.logprobs };
+    case "adapterChanged":
+      return { type: "adapter-changed", adapter: event.value.adapter ?? nobody, outputTokens: event.value.outputTokens };
     case "finished":
       return finished(event.value);
     case undefined:

@@ -1,5 +1,5 @@
 /** One event of a generation, told apart by `type`. */
-export type GenerationEvent = AcceptedEvent | PromptScoresEvent | DeltaEvent | FinishedEvent;
+export type GenerationEvent = AcceptedEvent | PromptScoresEvent | DeltaEvent | AdapterChangedEvent | FinishedEvent;
 
 /**
  * The request is in the batch of a worker. Normally the first event and the only one of its kind; when the worker is
@@ -49,6 +49,17 @@ export interface DeltaEvent {
   readonly tokenIds: readonly number[];
   /** One for each token, if asked for. */
   readonly logprobs: readonly TokenLogprob[];
+}
+
+/**
+ * From here on the output comes from another content of the adapter, which an operator has put in its place while the
+ * stream ran. What came before and what comes after are of two contents: neither alone would have said the whole.
+ */
+export interface AdapterChangedEvent {
+  readonly type: "adapter-changed";
+  readonly adapter: AdapterIdentity;
+  /** Output tokens before this event. */
+  readonly outputTokens: number;
 }
 
 /** The end. */

@@ -4,6 +4,7 @@ export { Generation } from "./generation.js";
 export type { GenerationResult, Timings } from "./collector.js";
 export type {
   AcceptedEvent,
+  AdapterChangedEvent,
   AdapterIdentity,
   DeltaEvent,
   FinishReason,

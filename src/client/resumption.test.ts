@@ -61,6 +61,27 @@ describe("a stream that breaks off", () => {
     expect(requests[1]?.resume).toEqual({ tokenIds: [0, 1, 2, 3], textBytes: 4 });
   });
 
+  test("is given up once another adapter content has taken over: nobody could go on with both", async () => {
+    const requests: GenerateRequest[] = [];
+    const identity = { id: "a", revision: "", digest: "sha256:new" };
+    const script: Script = async function* (request) {
+      requests.push(request);
+      yield accepted(request.requestId);
+      yield delta("a", 0);
+      yield { event: { $case: "adapterChanged", value: { adapter: identity, outputTokens: 1 } } };
+      yield delta("b", 1);
+      throw lost;
+    };
+    const generation = clientOf(await serve(script)).generate({ prompt: "x", adapter: "a" });
+    const seen: unknown[] = [];
+    const outcome = (async () => {
+      for await (const event of generation) seen.push(event.type === "adapter-changed" ? event : event.type);
+    })();
+    await expect(outcome).rejects.toMatchObject({ code: "WORKER_LOST" });
+    expect(seen).toEqual(["accepted", "delta", { type: "adapter-changed", adapter: identity, outputTokens: 1 }, "delta"]);
+    expect(requests).toHaveLength(1);
+  });
+
   test("is given up after two tries without further output", async () => {
     const requests: GenerateRequest[] = [];
     const script: Script = async function* (request, context) {

@@ -14,6 +14,8 @@ export class Resumption {
   readonly #tokenIds: number[] = [];
   #textBytes = 0;
   #sawOutput = false;
+  /** Part of the output is of one adapter content and part of another: nobody could go on with it bit for bit. */
+  #mixed = false;
 
   constructor(request: GenerateRequest) {
     this.#request = request;
@@ -32,6 +34,7 @@ export class Resumption {
       return true;
     }
     this.#sawOutput = true;
+    if (event.type === "adapter-changed") this.#mixed = true;
     if (event.type !== "delta") return true;
     for (const token of event.tokenIds) this.#tokenIds.push(token);
     this.#textBytes += Buffer.byteLength(event.text);
@@ -42,7 +45,7 @@ export class Resumption {
   next(failure: PolygraftError): GenerateRequest | undefined {
     if (!this.#sawOutput) return this.#request;
     const { routing, response } = this.#request;
-    if (routing?.failover === false || response?.tokenIds === false) return undefined;
+    if (this.#mixed || routing?.failover === false || response?.tokenIds === false) return undefined;
     if (!mayRepeat(failure)) return undefined;
     // Before the first token only scores of the prompt have come, and they would come again.
     if (this.#accepted === undefined || this.#tokenIds.length === 0) return undefined;

@@ -1,4 +1,4 @@
-import { AdapterServiceDefinition, FleetServiceDefinition, Tier, WorkerState } from "@polygraft/api";
+import { AdapterServiceDefinition, AdapterSwap, FleetServiceDefinition, Tier, WorkerState } from "@polygraft/api";
 import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { Status } from "nice-grpc";
 import { afterEach, expect, test } from "vitest";
@@ -65,7 +65,7 @@ test("adapters are listed, described, loaded, unloaded and pinned", async () => 
   const ref = { id: "a", revision: "", digest: "" };
   expect(asked).toEqual([
     { adapter: { ...ref, revision: "v1" } },
-    { adapter: ref, tier: Tier.HOST, pin: true },
+    { adapter: ref, tier: Tier.HOST, pin: true, swap: AdapterSwap.DRAIN },
     { adapter: { ...ref, digest: "sha256:00" } },
     { adapter: ref, pinned: true },
     { adapter: ref, pinned: false },

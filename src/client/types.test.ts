@@ -22,6 +22,8 @@ test("events are told apart by type", () => {
       case "delta":
         expectTypeOf(event).toEqualTypeOf<DeltaEvent>();
         return event.text;
+      case "adapter-changed":
+        return event.adapter.digest;
       case "finished":
         expectTypeOf(event).toEqualTypeOf<FinishedEvent>();
         return event.reason;

@@ -68,6 +68,17 @@ describe("generate", () => {
 });
 
 describe("adapters", () => {
+  test("are loaded, in place too, and unloaded", async () => {
+    const load = await runCli(["adapters", "load", "a2-r16", "--router", fleet.address, "--in-place", "--pin"]);
+    expect(load).toMatchObject({ code: 0, stderr: "" });
+    expect(load.stdout).toMatch(/a2-r16 .*worker-1:device \(pinned\)/);
+    const unload = await runCli(["adapters", "unload", "a2-r16", "--router", fleet.address]);
+    expect(unload.stdout).toMatch(/a2-r16 .*worker-1:disk/);
+    const wrong = await runCli(["adapters", "load", "a2-r16@v7", "--router", fleet.address, "--in-place"]);
+    expect(wrong.code).not.toBe(0);
+    expect(wrong.stderr).toMatch(/adapter\.revision/);
+  });
+
   test("lists what is served, as a table and as JSON", async () => {
     const [table, json] = await Promise.all([
       runCli(["adapters", "--router", fleet.address]),

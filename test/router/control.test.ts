@@ -1,4 +1,4 @@
-import { AdapterServiceDefinition, Tier } from "@polygraft/api";
+import { AdapterServiceDefinition, AdapterSwap, Tier } from "@polygraft/api";
 import type { Adapter } from "@polygraft/api";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { createChannel, createClientFactory, Status } from "nice-grpc";
@@ -87,6 +87,14 @@ describe("AdapterService", () => {
     ]);
     await fleet.client.loadAdapter({ adapter: { id: "only-1" } });
     expect(fleet.asked).toEqual(["w1 load only-1"]);
+  });
+
+  test("swaps in place on all that know it: any of them can have streams of the earlier content", async () => {
+    await using fleet = await adapterFleet();
+    await fleet.client.loadAdapter({ adapter: { id: "shared" }, swap: AdapterSwap.IN_PLACE });
+    expect(fleet.asked.splice(0).sort()).toEqual(["w1 swap shared", "w2 swap shared"]);
+    await fleet.client.loadAdapter({ adapter: { id: "shared" }, swap: AdapterSwap.DRAIN });
+    expect(fleet.asked).toEqual([`${preferred("shared")} load shared`]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { Tier } from "@polygraft/api";
+import { AdapterSwap, Tier } from "@polygraft/api";
 import type { Adapter, AdapterServiceImplementation } from "@polygraft/api";
 import { Status } from "nice-grpc";
 import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
@@ -19,7 +19,7 @@ export function scriptedAdapters(worker: string, asked: string[]): AdapterServic
       const info = ErrorInfo.fromPartial({ reason: "ADAPTER_NOT_FOUND", domain: "polygraft", metadata: { worker } });
       throw new RichServerError(Status.NOT_FOUND, `no adapter "${adapter?.id}"`, [info]);
     },
-    loadAdapter: async ({ adapter }) => answer("load", adapter?.id ?? "", Tier.DEVICE),
+    loadAdapter: async ({ adapter, swap }) => answer(swap === AdapterSwap.IN_PLACE ? "swap" : "load", adapter?.id ?? "", Tier.DEVICE),
     unloadAdapter: async ({ adapter }) => answer("unload", adapter?.id ?? "", Tier.DISK),
     pinAdapter: async ({ adapter, pinned }) => answer(pinned ? "pin" : "unpin", adapter?.id ?? "", Tier.DEVICE),
   };

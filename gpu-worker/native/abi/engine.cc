@@ -199,6 +199,14 @@ pg_code pg_adapter_detach(pg_engine* engine, uint32_t slot, pg_error* error) {
   return guarded(error, [&] { engine->slots->detach(slot); });
 }
 
+pg_code pg_adapter_alias(pg_engine* engine, uint32_t slot, uint32_t* alias, pg_error* error) {
+  return guarded(error, [&] { *required(alias, "alias") = engine->slots->alias(slot); });
+}
+
+pg_code pg_adapter_replace(pg_engine* engine, uint32_t slot, uint32_t by, pg_error* error) {
+  return guarded(error, [&] { engine->slots->replace(slot, by); });
+}
+
 void pg_engine_on_report(pg_engine* engine, pg_on_report callback, void* user) {
   engine->loop->on_report(callback, user);
 }

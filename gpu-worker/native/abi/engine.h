@@ -131,6 +131,12 @@ pg_code pg_adapter_attach(pg_engine* engine, const pg_adapter* adapter, const ch
                           pg_error* error);
 // Frees a slot once no sequence uses it; new requests for it fail with PG_NOT_FOUND at once.
 pg_code pg_adapter_detach(pg_engine* engine, uint32_t slot, pg_error* error);
+// Another slot of the content at `slot`; it takes no memory. Each is detached on its own.
+pg_code pg_adapter_alias(pg_engine* engine, uint32_t slot, uint32_t* alias, pg_error* error);
+// From the next step on, `slot` has the content of `by`: whatever runs or waits at `slot` goes on with it, and reports
+// PG_EVENT_REPLACED first. Keys and values that are computed stay; they are no prefixes for others any more. The memory
+// of what `slot` had is freed when no other slot has it.
+pg_code pg_adapter_replace(pg_engine* engine, uint32_t slot, uint32_t by, pg_error* error);
 
 // ---- Requests
 
@@ -177,6 +183,7 @@ typedef enum pg_event_kind {
   PG_EVENT_TOKEN = 2,         // one output token; `token`, `logprob`, alternatives
   PG_EVENT_FINISHED = 3,      // last; `value` = pg_finish
   PG_EVENT_FAILED = 4,        // last; `value` = pg_code
+  PG_EVENT_REPLACED = 5,      // what follows comes from another adapter content; `value` = the slot it was attached at
 } pg_event_kind;
 
 typedef enum pg_finish {

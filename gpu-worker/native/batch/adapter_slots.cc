@@ -15,7 +15,7 @@ bool ByteBudget::take(uint64_t bytes) {
   return true;
 }
 
-AttachedAdapter::AttachedAdapter(std::shared_ptr<ByteBudget> budget, uint64_t bytes)
+AdapterContent::AdapterContent(std::shared_ptr<ByteBudget> budget, uint64_t bytes)
     : budget_(std::move(budget)), bytes_(bytes) {
   if (!budget_->take(bytes_)) {
     throw Error(PG_RESOURCE_EXHAUSTED, "adapter_bytes",
@@ -25,38 +25,69 @@ AttachedAdapter::AttachedAdapter(std::shared_ptr<ByteBudget> budget, uint64_t by
   }
 }
 
-AttachedAdapter::~AttachedAdapter() {
+AdapterContent::~AdapterContent() {
   device_.reset();  // first the memory, then the right to use it again
   budget_->give_back(bytes_);
+}
+
+AdapterContentRef AttachedAdapter::content() const {
+  const std::lock_guard lock(mutex_);
+  return content_;
+}
+
+void AttachedAdapter::replace(AdapterContentRef content) {
+  const std::lock_guard lock(mutex_);
+  content_.swap(content);
+  edition_.fetch_add(1, std::memory_order_release);
 }
 
 AdapterSlots::AdapterSlots(Backend& backend, const ModelConfig& config, uint64_t byte_limit)
     : backend_(backend), config_(config), budget_(std::make_shared<ByteBudget>(byte_limit)) {}
 
 uint32_t AdapterSlots::attach(const AdapterWeights& weights, const std::string& digest) {
-  auto adapter = std::make_shared<AttachedAdapter>(budget_, backend_.adapter_bytes(config_, weights));
-  adapter->set_device(backend_.upload_adapter(config_, weights));
+  auto content = std::make_shared<AdapterContent>(budget_, backend_.adapter_bytes(config_, weights));
+  content->set_device(backend_.upload_adapter(config_, weights));
   const std::lock_guard lock(mutex_);
-  if (next_slot_ == PG_NO_ADAPTER) throw Error(PG_RESOURCE_EXHAUSTED, "", "all slot numbers are used up: restart");
-  const uint32_t slot = next_slot_++;
-  adapter->set_identity(digest.empty() ? "slot " + std::to_string(slot) : digest);
-  slots_.emplace(slot, std::move(adapter));
+  const uint32_t slot = next_slot();
+  content->set_identity(digest.empty() ? "slot " + std::to_string(slot) : digest, slot);
+  slots_.emplace(slot, std::make_shared<AttachedAdapter>(std::move(content)));
   return slot;
 }
 
 void AdapterSlots::detach(uint32_t slot) {
   AdapterLease freed;  // outlives the lock: freeing takes time
   const std::lock_guard lock(mutex_);
-  const auto found = slots_.find(slot);
-  if (found == slots_.end()) {
-    throw Error(PG_NOT_FOUND, "adapter", "no adapter is attached at slot " + std::to_string(slot));
-  }
-  freed = std::move(found->second);
-  slots_.erase(found);
+  freed = at(slot);
+  slots_.erase(slot);
+}
+
+uint32_t AdapterSlots::alias(uint32_t slot) {
+  const std::lock_guard lock(mutex_);
+  auto other = std::make_shared<AttachedAdapter>(at(slot)->content());
+  const uint32_t number = next_slot();
+  slots_.emplace(number, std::move(other));
+  return number;
+}
+
+uint32_t AdapterSlots::next_slot() {
+  if (next_slot_ == PG_NO_ADAPTER) throw Error(PG_RESOURCE_EXHAUSTED, "", "all slot numbers are used up: restart");
+  return next_slot_++;
+}
+
+void AdapterSlots::replace(uint32_t slot, uint32_t by) {
+  AdapterContentRef freed;  // outlives the lock
+  const std::lock_guard lock(mutex_);
+  AttachedAdapter& replaced = *at(slot);
+  freed = replaced.content();
+  replaced.replace(at(by)->content());
 }
 
 AdapterLease AdapterSlots::lease(uint32_t slot) const {
   const std::lock_guard lock(mutex_);
+  return at(slot);
+}
+
+const std::shared_ptr<AttachedAdapter>& AdapterSlots::at(uint32_t slot) const {
   const auto found = slots_.find(slot);
   if (found == slots_.end()) {
     throw Error(PG_NOT_FOUND, "adapter",

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "model/backend.h"
 
@@ -27,27 +28,47 @@ class ByteBudget {
   std::atomic<uint64_t> used_{0};
 };
 
-// An adapter on the device. It never changes: its identity names its content for as long as anybody holds it. Its
-// memory and its share of the budget live until the last holder lets go.
-class AttachedAdapter {
+// One content of an adapter, packed for the device. It never changes: its identity names it for as long as anybody holds
+// it. Its memory and its share of the budget live until the last holder lets go.
+class AdapterContent {
  public:
   // Takes `bytes` of the budget; throws Error(PG_RESOURCE_EXHAUSTED) if they are not left.
-  AttachedAdapter(std::shared_ptr<ByteBudget> budget, uint64_t bytes);
-  ~AttachedAdapter();
-  AttachedAdapter(const AttachedAdapter&) = delete;
-  AttachedAdapter& operator=(const AttachedAdapter&) = delete;
+  AdapterContent(std::shared_ptr<ByteBudget> budget, uint64_t bytes);
+  ~AdapterContent();
+  AdapterContent(const AdapterContent&) = delete;
+  AdapterContent& operator=(const AdapterContent&) = delete;
 
   void set_device(std::unique_ptr<DeviceAdapter> device) { device_ = std::move(device); }
   const DeviceAdapter* device() const { return device_.get(); }
-  void set_identity(std::string identity) { identity_ = std::move(identity); }
-  // Equal only for adapters of equal content.
+  // `identity`: equal only for adapters of equal content. `slot`: where it was attached.
+  void set_identity(std::string identity, uint32_t slot) { identity_ = std::move(identity), slot_ = slot; }
   const std::string& identity() const { return identity_; }
+  uint32_t slot() const { return slot_; }
 
  private:
   std::shared_ptr<ByteBudget> budget_;
   uint64_t bytes_;
   std::unique_ptr<DeviceAdapter> device_;
   std::string identity_;
+  uint32_t slot_ = PG_NO_ADAPTER;
+};
+using AdapterContentRef = std::shared_ptr<const AdapterContent>;
+
+// A slot as its sequences see it: the content that is in force, which can be replaced by another one between two steps.
+// Thread-safe.
+class AttachedAdapter {
+ public:
+  explicit AttachedAdapter(AdapterContentRef content) : content_(std::move(content)) {}
+
+  AdapterContentRef content() const;
+  void replace(AdapterContentRef content);
+  // Counts replacements: cheap to look at in every step.
+  uint32_t edition() const { return edition_.load(std::memory_order_acquire); }
+
+ private:
+  mutable std::mutex mutex_;
+  AdapterContentRef content_;
+  std::atomic<uint32_t> edition_{0};
 };
 
 // What a sequence holds while it may still be computed. Null: the base alone.
@@ -63,17 +84,26 @@ class AdapterSlots {
   uint32_t attach(const AdapterWeights& weights, const std::string& digest = {});
   // Closes a slot to new requests at once; its memory goes when the last sequence with a lease ends.
   void detach(uint32_t slot);
+  // Another slot of the same content, for sequences that `replace` is to reach, or is not. Takes no memory.
+  uint32_t alias(uint32_t slot);
+  // From the next step on, the sequences of `slot` go on with the content in force at `by`. The content that `slot` had
+  // goes when nobody holds it any more. Throws Error(PG_NOT_FOUND, "adapter").
+  void replace(uint32_t slot, uint32_t by);
   // For one sequence. Throws Error(PG_NOT_FOUND, "adapter").
   AdapterLease lease(uint32_t slot) const;
   // Detached adapters that are still in use count.
   uint64_t bytes_used() const { return budget_->used(); }
 
  private:
+  // The lock is held.
+  uint32_t next_slot();
+  const std::shared_ptr<AttachedAdapter>& at(uint32_t slot) const;
+
   Backend& backend_;
   const ModelConfig& config_;
   std::shared_ptr<ByteBudget> budget_;
   mutable std::mutex mutex_;
-  std::map<uint32_t, AdapterLease> slots_;
+  std::map<uint32_t, std::shared_ptr<AttachedAdapter>> slots_;
   uint32_t next_slot_ = 0;
 };
 

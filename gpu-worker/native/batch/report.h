@@ -20,6 +20,7 @@ struct Report {
   }
 
   void started(uint64_t id, uint32_t cached_tokens) { add(id, PG_EVENT_STARTED, cached_tokens); }
+  void replaced(uint64_t id, uint32_t slot) { add(id, PG_EVENT_REPLACED, slot); }
   void finished(uint64_t id, pg_finish reason) { add(id, PG_EVENT_FINISHED, reason); }
   void failed(uint64_t id, pg_code code) { add(id, PG_EVENT_FAILED, code); }
   // `kind`: PG_EVENT_PROMPT_SCORE or PG_EVENT_TOKEN. Its alternatives are those appended since `first_alternative`.

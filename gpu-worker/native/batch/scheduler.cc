@@ -51,6 +51,7 @@ std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
 
 std::vector<Chunk> Scheduler::plan() {
   chunks_.clear();
+  for (const auto& [id, sequence] : sequences_) sequence->replaced |= sequence->follow();
   budget_ = {.tokens = limits_.max_step_tokens, .scored_rows = limits_.max_scored_rows};
   const bool short_of_blocks = !plan_decodes();
   budget_.prompt_tokens = chunks_.empty() ? budget_.tokens : std::min(budget_.tokens, limits_.max_prefill_tokens);
@@ -207,7 +208,7 @@ void Scheduler::advance(Sequence& sequence, uint32_t count) {
 }
 
 bool Scheduler::uses_cache(const Sequence& sequence) const {
-  return limits_.prefix_cache && !sequence.options().cache_bypass;
+  return limits_.prefix_cache && !sequence.options().cache_bypass && sequence.is_pure();
 }
 
 std::vector<uint32_t> Scheduler::cached_prefix(const Sequence& sequence) const {
@@ -259,7 +260,7 @@ void Scheduler::stop(Sequence& sequence) {
 void Scheduler::preempt(Sequence& sequence) {
   ++preemptions_;
   stop(sequence);
-  sequence.computed = 0;
+  sequence.forget_computed();
   std::erase_if(chunks_, [this, &sequence](const Chunk& chunk) {
     if (chunk.sequence != &sequence) return false;
     budget_.tokens += chunk.count;

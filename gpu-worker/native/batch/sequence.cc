@@ -11,9 +11,11 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
       max_context_(max_context),
       input_count_(static_cast<uint32_t>(options_.prompt.size()) - options_.resumed),
       tokens_(std::move(options_.prompt)) {
-  // Identities hold no zero byte, so no salt can make one scope look like another.
-  cache_scope_ = adapter_identity();
-  cache_scope_ += '\0' + options_.cache_salt;
+  if (options_.adapter) {
+    edition_ = options_.adapter->edition();  // first: a replacement in between is found later
+    content_ = options_.adapter->content();
+  }
+  name_cache_scope();
   std::sort(options_.stop_ids.begin(), options_.stop_ids.end());
   if (options_.sampling.penalizes()) {
     const std::span<const uint32_t> all = tokens_;
@@ -24,7 +26,31 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
 
 const std::string& Sequence::adapter_identity() const {
   static const std::string base;
-  return options_.adapter ? options_.adapter->identity() : base;
+  return content_ ? content_->identity() : base;
+}
+
+// Identities hold no zero byte, so no salt can make one scope look like another.
+void Sequence::name_cache_scope() { cache_scope_ = adapter_identity() + '\0' + options_.cache_salt; }
+
+bool Sequence::follow() {
+  if (!options_.adapter || options_.adapter->edition() == edition_) return false;
+  edition_ = options_.adapter->edition();
+  AdapterContentRef content = options_.adapter->content();
+  const bool same = content->identity() == content_->identity();
+  content_ = std::move(content);
+  if (same) return false;
+  if (computed > 0) {
+    mixed_ = true;
+  } else {
+    name_cache_scope();
+  }
+  return true;
+}
+
+void Sequence::forget_computed() {
+  computed = 0;
+  mixed_ = false;
+  name_cache_scope();
 }
 
 std::optional<pg_finish> Sequence::finish() const {

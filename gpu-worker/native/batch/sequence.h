@@ -64,6 +64,13 @@ class Sequence {
   uint32_t skippable() const;
   // Whose fair share within the tenant it uses: the adapter's content; empty for the base.
   const std::string& adapter_identity() const;
+  // The adapter that it is computed with. Null: the base alone.
+  const AdapterContent* adapter() const { return content_.get(); }
+  // Takes over the content that its slot has now. True if that is another one than before: keys and values computed so
+  // far stay as they are, but are shared with nobody from then on.
+  bool follow();
+  // Whether its keys and values come from one content, and so may be shared.
+  bool is_pure() const { return !mixed_; }
   // Whose cached prefixes it may share: those of equal adapter content and equal salt.
   const std::string& cache_scope() const { return cache_scope_; }
   // Most tokens that it can ever have.
@@ -75,6 +82,8 @@ class Sequence {
   }
 
   void append(uint32_t token);
+  // All keys and values are gone: what is computed from now on is of one content again.
+  void forget_computed();
 
   // State of the scheduler and the runner.
   uint64_t arrival = 0;  // order of arrival
@@ -85,14 +94,20 @@ class Sequence {
   uint32_t computed = 0;         // positions with keys and values
   uint32_t scored = 0;           // prompt tokens whose score was reported
   bool started = false;          // PG_EVENT_STARTED was reported
+  bool replaced = false;         // its adapter is another one than was reported
   std::vector<uint32_t> blocks;  // KV blocks by position / kKvBlockTokens
   uint32_t cached_blocks = 0;    // of those, how many are in the prefix cache: the first
   uint32_t cached_tokens = 0;    // prompt tokens that came from the prefix cache when it was first admitted
 
  private:
+  void name_cache_scope();
+
   SequenceOptions options_;
   uint32_t max_context_;
   uint32_t input_count_;
+  AdapterContentRef content_;
+  uint32_t edition_ = 0;  // of the slot, as last seen
+  bool mixed_ = false;
   std::string cache_scope_;
   std::vector<uint32_t> tokens_;
   TokenHistory history_;  // kept only if the sampling penalizes

@@ -76,12 +76,12 @@ std::span<const float> StepRunner::forward(std::span<const Chunk> chunks) {
   output_rows_.clear();
   for (const auto& [sequence, count] : chunks) {
     const uint32_t first = sequence->computed;
-    const AdapterLease& adapter = sequence->options().adapter;
+    const AdapterContent* const adapter = sequence->adapter();
     spans_.push_back({.first_row = static_cast<uint32_t>(tokens_.size()),
                       .count = count,
                       .first_position = first,
                       .kv_blocks = sequence->blocks,
-                      .adapter = adapter ? adapter->device() : nullptr});
+                      .adapter = adapter != nullptr ? adapter->device() : nullptr});
     for (uint32_t position = first; position < first + count; ++position) {
       if (wants_logits(*sequence, position)) output_rows_.push_back(static_cast<uint32_t>(tokens_.size()));
       tokens_.push_back(sequence->tokens()[position]);
@@ -101,6 +101,8 @@ bool StepRunner::wants_logits(const Sequence& sequence, uint32_t position) const
 
 void StepRunner::finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report) {
   Sequence& sequence = *chunk.sequence;
+  if (sequence.replaced) report.replaced(sequence.options().id, sequence.adapter()->slot());
+  sequence.replaced = false;
   if (!sequence.started) {
     report.started(sequence.options().id, sequence.cached_tokens);
     sequence.started = true;

@@ -47,6 +47,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&EngineObject::open_adapter>("openAdapter"),
                       InstanceMethod<&EngineObject::attach_adapter>("attachAdapter"),
                       InstanceMethod<&EngineObject::detach_adapter>("detachAdapter"),
+                      InstanceMethod<&EngineObject::alias_adapter>("aliasAdapter"),
+                      InstanceMethod<&EngineObject::replace_adapter>("replaceAdapter"),
                       InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::cancel>("cancel"),
                       InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::close>("close")});
 }
@@ -152,6 +154,28 @@ void EngineObject::detach_adapter(const Napi::CallbackInfo& info) {
   if (engine == nullptr) return;
   pg_error error{};
   if (pg_adapter_detach(engine, info[0].ToNumber().Uint32Value(), &error) != PG_OK) {
+    engine_error(info.Env(), error).ThrowAsJavaScriptException();
+  }
+}
+
+Napi::Value EngineObject::alias_adapter(const Napi::CallbackInfo& info) {
+  pg_engine* const engine = usable(info.Env());
+  if (engine == nullptr) return info.Env().Undefined();
+  pg_error error{};
+  uint32_t alias = PG_NO_ADAPTER;
+  if (pg_adapter_alias(engine, info[0].ToNumber().Uint32Value(), &alias, &error) != PG_OK) {
+    engine_error(info.Env(), error).ThrowAsJavaScriptException();
+    return info.Env().Undefined();
+  }
+  return Napi::Number::New(info.Env(), alias);
+}
+
+void EngineObject::replace_adapter(const Napi::CallbackInfo& info) {
+  pg_engine* const engine = usable(info.Env());
+  if (engine == nullptr) return;
+  pg_error error{};
+  const uint32_t slot = info[0].ToNumber().Uint32Value(), by = info[1].ToNumber().Uint32Value();
+  if (pg_adapter_replace(engine, slot, by, &error) != PG_OK) {
     engine_error(info.Env(), error).ThrowAsJavaScriptException();
   }
 }

@@ -22,6 +22,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value open_adapter(const Napi::CallbackInfo& info);
   Napi::Value attach_adapter(const Napi::CallbackInfo& info);
   void detach_adapter(const Napi::CallbackInfo& info);
+  Napi::Value alias_adapter(const Napi::CallbackInfo& info);
+  void replace_adapter(const Napi::CallbackInfo& info);
   void submit(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
   void load(const Napi::CallbackInfo& info);

@@ -2,11 +2,12 @@ import { performance } from "node:perf_hooks";
 import { OnMiss, Tier, type Adapter, type AdapterIdentity, type AdapterRef } from "@polygraft/api";
 import { abortable } from "../abortable.js";
 import type { Engine } from "../engine/engine.js";
-import { Failure } from "../failure.js";
+import { Failure, invalidFields } from "../failure.js";
 import type { WorkerIdentity } from "../identity.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import { Catalog, type AdapterSources, type Resolved } from "./catalog.js";
 import { describeAdapter, identityOf } from "./describe.js";
+import { Followers } from "./followers.js";
 import { ContentChanged } from "./host-tier.js";
 import { describeReference, isHubId, parseReference, type AdapterReference } from "./reference.js";
 import { Residence } from "./residence.js";
@@ -31,6 +32,8 @@ export interface AdapterLease {
   readonly tier: Tier;
   /** Microseconds until it was ready. */
   readonly waitMicros: number;
+  /** The content attached at a slot that took over while the request ran. */
+  identityAt(slot: number): AdapterIdentity | undefined;
   /** The request has ended. Call once. */
   release(): void;
 }
@@ -51,6 +54,7 @@ export class AdapterStore {
   private readonly worker: WorkerIdentity;
   private readonly catalog: Catalog;
   private readonly residence: Residence;
+  private readonly followers: Followers;
   private readonly listeners = new Set<(key: string) => void>();
   private readonly background = new SharedTasks<void>();
   /** What a load in the background failed of, told to the next request that does not wait for loads. */
@@ -61,6 +65,7 @@ export class AdapterStore {
     this.worker = worker;
     const changed = (version: AdapterVersion): void => this.announce(describeReference(version.folder));
     this.residence = new Residence({ engine, hostBytes, roomWaitMillis, changed });
+    this.followers = new Followers(engine, this.residence);
     this.catalog = new Catalog(sources, {
       changed: (key) => this.announce(key),
       superseded: (version) => this.residence.dropIfSuperseded(version),
@@ -126,6 +131,24 @@ export class AdapterStore {
     return this.described(version);
   }
 
+  /**
+   * Brings an adapter to the device, and moves the streams to it that run with another content of its name. Those whose
+   * request named a revision or a digest stay as they are.
+   */
+  async swap(ref: AdapterRef, pin: boolean, signal: AbortSignal): Promise<Adapter> {
+    const reference = parseReference(ref);
+    const named = (["revision", "digest"] as const).filter((field) => reference[field] !== "");
+    const description = "must be empty for a swap in place: what follows a name goes where the name leads";
+    if (named.length > 0) throw invalidFields(named.map((field) => ({ field: `adapter.${field}`, description })));
+    return this.withContent(reference, signal, async ({ version }) => {
+      await this.residence.toDevice(version);
+      if (version.slot === undefined) throw new Error(`adapter ${version.folder.id} was taken off the device while it was loaded`);
+      if (pin) this.residence.pin(version, true);
+      this.followers.moveTo(version, version.slot);
+      return this.described(version);
+    });
+  }
+
   /** Brings an adapter to a tier, and keeps it on the device if `pin` is set. */
   async load(ref: AdapterRef, tier: Tier, pin: boolean, signal: AbortSignal): Promise<Adapter> {
     return this.withContent(parseReference(ref), signal, async ({ version }) => {
@@ -161,9 +184,14 @@ export class AdapterStore {
         signal.throwIfAborted();
         const { slot } = version;
         if (slot === undefined) throw new Error(`adapter ${version.folder.id} was taken off the device while it was asked for`);
-        this.residence.retain(version);
         const waitMicros = Math.round((performance.now() - begin) * 1000);
-        return { identity: identityOf(version), slot, tier, waitMicros, release: () => this.residence.release(version) };
+        const lease = { identity: identityOf(version), tier, waitMicros };
+        if (reference.revision === "" && reference.digest === "") {
+          const { leave, ...following } = this.followers.join(version, slot);
+          return { ...lease, ...following, release: leave };
+        }
+        this.residence.retain(version);
+        return { ...lease, slot, identityAt: () => undefined, release: () => this.residence.release(version) };
       });
     } finally {
       this.waitingRequests--;

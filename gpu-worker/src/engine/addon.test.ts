@@ -28,6 +28,8 @@ const engineMembers: Record<keyof NativeEngine, true> = {
   openAdapter: true,
   attachAdapter: true,
   detachAdapter: true,
+  aliasAdapter: true,
+  replaceAdapter: true,
   submit: true,
   cancel: true,
   load: true,

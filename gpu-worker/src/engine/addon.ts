@@ -111,6 +111,8 @@ export interface NativeEngine {
   openAdapter(directory: string): Promise<NativeAdapter>;
   attachAdapter(adapter: NativeAdapter, digest?: string): Promise<number>;
   detachAdapter(slot: number): void;
+  aliasAdapter(slot: number): number;
+  replaceAdapter(slot: number, by: number): void;
   submit(id: number, request: EngineRequest): void;
   cancel(id: number): void;
   /** Fills the ten fields of a load, in the order of pg_load. */

@@ -109,6 +109,8 @@ export interface SequenceListener {
   promptScore(tokenId: number, logprob: number, top: readonly Alternative[]): void;
   /** `logprob` is 0 unless asked for. */
   token(tokenId: number, logprob: number, top: readonly Alternative[]): void;
+  /** What follows comes from another adapter content: the one that was attached at this slot. See `replaceAdapter`. */
+  replaced?(slot: number): void;
   finished(reason: EngineFinish): void;
   failed(error: Error): void;
 }
@@ -144,6 +146,13 @@ export interface Engine {
   attachAdapter(adapter: HostAdapter, digest?: string): Promise<number>;
   /** Frees a slot once no sequence uses it. */
   detachAdapter(slot: number): void;
+  /** Another slot of the same content, which takes no memory. Each is detached on its own. */
+  aliasAdapter(slot: number): number;
+  /**
+   * Puts the content of the slot `by` into `slot`. From the next step on the sequences there go on with it; their
+   * listeners hear so before its first token.
+   */
+  replaceAdapter(slot: number, by: number): void;
   /** Queues a sequence and returns its id. Throws what can be known at once: bad fields, a full queue. */
   submit(request: EngineRequest, listener: SequenceListener): number;
   /** Ends a sequence before the next step; its listener hears "cancelled". Unknown ids are ignored. */

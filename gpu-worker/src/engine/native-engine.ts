@@ -91,8 +91,25 @@ class AddonEngine implements Engine {
   }
 
   detachAdapter(slot: number): void {
+    if (this.#closing !== undefined) return; // all slots go with the engine
     try {
       this.#native.detachAdapter(slot);
+    } catch (error) {
+      throw toEngineError(error);
+    }
+  }
+
+  aliasAdapter(slot: number): number {
+    try {
+      return this.#native.aliasAdapter(slot);
+    } catch (error) {
+      throw toEngineError(error);
+    }
+  }
+
+  replaceAdapter(slot: number, by: number): void {
+    try {
+      this.#native.replaceAdapter(slot, by);
     } catch (error) {
       throw toEngineError(error);
     }
@@ -159,6 +176,8 @@ class AddonEngine implements Engine {
         return listener.promptScore(reader.token(event), reader.logprob(event), reader.top(event));
       case EVENT.token:
         return listener.token(reader.token(event), reader.logprob(event), reader.top(event));
+      case EVENT.replaced:
+        return listener.replaced?.(reader.value(event));
       case EVENT.finished:
         this.#listeners.delete(id);
         return listener.finished(reader.finish(event));

@@ -2,7 +2,7 @@ import type { NativeReportLayout } from "./addon.js";
 import type { Alternative, EngineFinish, EngineLoad } from "./engine.js";
 
 /** Kinds of events: pg_event_kind. */
-export const EVENT = { started: 0, promptScore: 1, token: 2, finished: 3, failed: 4 } as const;
+export const EVENT = { started: 0, promptScore: 1, token: 2, finished: 3, failed: 4, replaced: 5 } as const;
 
 /** Numbers in a load. */
 export const LOAD_FIELDS = 10;

@@ -1,4 +1,4 @@
-import { FinishReason, type Finished, type TokenLogprob } from "@polygraft/api";
+import { FinishReason, type AdapterIdentity, type Finished, type TokenLogprob } from "@polygraft/api";
 import type { Alternative, EngineFinish, SequenceListener } from "../engine/engine.js";
 import { Failure } from "../failure.js";
 import type { OutputText } from "../tokenizer/output-text.js";
@@ -22,8 +22,10 @@ export interface GenerationOptions {
   readonly resumedIds: readonly number[];
   /** When the request came, in microseconds. */
   readonly arrival: number;
-  /** The first step begins: sends `accepted`. */
-  accepted(cachedTokens: number, queueMicros: number): void;
+  /** The first step begins: sends `accepted`. `adapter`: what it begins with, if another content took over meanwhile. */
+  accepted(cachedTokens: number, queueMicros: number, adapter: AdapterIdentity | undefined): void;
+  /** The adapter content that was attached at a slot. */
+  identityAt(slot: number): AdapterIdentity | undefined;
   /** Something was added to the queue in this step. */
   touched(): void;
   /** The output is complete although the engine would go on. */
@@ -42,6 +44,8 @@ export class Generation implements SequenceListener {
   /** A token that may be the stop: whether it is shows in what comes next. */
   private held: TokenLogprob | undefined;
   private complete = false;
+  /** What took over from the content that it was to begin with. */
+  private adapter: AdapterIdentity | undefined;
   private startedAt: number | undefined;
   private firstAt: number | undefined;
   private lastAt: number | undefined;
@@ -60,7 +64,18 @@ export class Generation implements SequenceListener {
     if (this.complete) return;
     this.startedAt = nowMicros();
     this.cachedTokens = cachedTokens;
-    this.options.accepted(cachedTokens, spanMicros(this.options.arrival, this.startedAt));
+    this.options.accepted(cachedTokens, spanMicros(this.options.arrival, this.startedAt), this.adapter);
+  }
+
+  replaced(slot: number): void {
+    if (this.complete) return;
+    this.adapter = this.options.identityAt(slot);
+    if (this.startedAt === undefined) return;
+    // A held token came before.
+    this.acceptHeld();
+    if (this.complete) return;
+    const value = { adapter: this.adapter, outputTokens: this.outputTokens };
+    this.options.queue.push({ event: { $case: "adapterChanged", value } });
   }
 
   promptScore(tokenId: number, logprob: number, top: readonly Alternative[]): void {

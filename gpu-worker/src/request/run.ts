@@ -1,4 +1,4 @@
-import type { GenerateResponse } from "@polygraft/api";
+import { Tier, type GenerateResponse } from "@polygraft/api";
 import type { AdapterLease } from "../adapters/store.js";
 import type { Engine, EngineRequest } from "../engine/engine.js";
 import type { WorkerIdentity } from "../identity.js";
@@ -59,13 +59,16 @@ export class Run {
       promptTokens: prompt.promptTokens,
       resumedIds: plan.resumedIds,
       arrival: request.arrival,
-      accepted: (cachedTokens, queueMicros) => {
+      accepted: (cachedTokens, queueMicros, adapter) => {
         request.onStart();
-        this.queue.push(acceptedEvent(host.worker, request, cachedTokens, queueMicros));
+        const { tier = Tier.UNSPECIFIED, waitMicros = 0 } = lease ?? {};
+        const served = { plan, prompt, adapter: adapter ?? lease?.identity, tier, waitMicros };
+        this.queue.push(acceptedEvent(host.worker, served, cachedTokens, queueMicros));
         if (ahead && plan.text) this.queue.text(ahead);
       },
       touched: () => host.flusher.touch(this.queue),
       stopped: () => this.cancelSequence(),
+      identityAt: (slot) => lease?.identityAt(slot),
       asFailure: (error) => asSequenceFailure(error, lease?.identity.id),
       released: () => lease?.release(),
     });

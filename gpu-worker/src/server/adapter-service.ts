@@ -1,3 +1,4 @@
+import { AdapterSwap, Tier } from "@polygraft/api";
 import type {
   AdapterRef,
   AdapterServiceImplementation,
@@ -31,7 +32,13 @@ export class AdapterService implements AdapterServiceImplementation {
     return { adapter: await this.adapters.get(required(adapter)) };
   }
 
-  async loadAdapter({ adapter, tier, pin }: LoadAdapterRequest, { signal }: CallContext) {
+  async loadAdapter({ adapter, tier, pin, swap }: LoadAdapterRequest, { signal }: CallContext) {
+    if (swap === AdapterSwap.IN_PLACE) {
+      if (tier !== Tier.UNSPECIFIED && tier !== Tier.DEVICE) {
+        throw invalidFields([{ field: "tier", description: "must be TIER_DEVICE for a swap in place" }]);
+      }
+      return { adapter: await this.adapters.swap(required(adapter), pin, signal) };
+    }
     return { adapter: await this.adapters.load(required(adapter), tier, pin, signal) };
   }
 

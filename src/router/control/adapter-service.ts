@@ -1,3 +1,4 @@
+import { AdapterSwap } from "@polygraft/api";
 import type { Adapter, AdapterRef, AdapterServiceClient, AdapterServiceImplementation } from "@polygraft/api";
 import { adapterKey, place } from "@polygraft/placement";
 import { Metadata, Status } from "nice-grpc";
@@ -28,7 +29,8 @@ type Ask = (client: AdapterServiceClient, options: { signal: AbortSignal; metada
 
 /**
  * The adapter service of a router: it lists and describes from the catalog, and passes on what is to be done. Loading
- * and pinning go to the worker that the adapter's hash prefers, unloading and letting go to all that know it.
+ * and pinning go to the worker that the adapter's hash prefers; unloading, letting go and swaps in place to all that know
+ * it.
  */
 export class RouterAdapterService implements AdapterServiceImplementation {
   readonly #parts: AdapterServiceParts;
@@ -53,8 +55,10 @@ export class RouterAdapterService implements AdapterServiceImplementation {
 
   async loadAdapter(request: Parameters<AdapterServiceImplementation["loadAdapter"]>[0], context: CallContext) {
     const ref = orThrow(checkRef(request.adapter));
-    const workers = orThrow(this.#preferred(ref));
-    return { adapter: await this.#ask(workers, context, (client, options) => client.loadAdapter(request, options)) };
+    const preferred = orThrow(this.#preferred(ref));
+    // Streams of an earlier content can run wherever the adapter is known.
+    const all = request.swap === AdapterSwap.IN_PLACE ? new Set([...preferred, ...(this.#holders(ref) ?? [])]) : preferred;
+    return { adapter: await this.#ask([...all], context, (client, options) => client.loadAdapter(request, options)) };
   }
 
   async unloadAdapter(request: Parameters<AdapterServiceImplementation["unloadAdapter"]>[0], context: CallContext) {

@@ -30,6 +30,15 @@ describe("DeliveredOutput", () => {
     );
   });
 
+  test("after another adapter content took over, nobody can go on: what is there comes from both", () => {
+    const output = new DeliveredOutput();
+    output.push(Buffer.concat([accepted, deltaOf("x", [1])]));
+    expect(output.get()).toBeDefined();
+    output.push(frame({ $case: "adapterChanged", value: { adapter: { ...adapter, digest: "sha256:new" }, outputTokens: 1 } }));
+    output.push(deltaOf("y", [2]));
+    expect(output.get()).toBeUndefined();
+  });
+
   test("scores of the prompt can be had only once, so nobody goes on before the first token", () => {
     const output = new DeliveredOutput();
     output.push(Buffer.concat([accepted, frame({ $case: "promptScores", value: { start: 0, tokens: [{ logprob: -1 }] } })]));

@@ -15,7 +15,7 @@ const firstTokens = 64;
 
 const prefixBytes = 5;
 /** Tags: field number and wire type. */
-const event = { accepted: 0x0a, promptScores: 0x12, delta: 0x1a, finished: 0x22 } as const;
+const event = { accepted: 0x0a, promptScores: 0x12, delta: 0x1a, finished: 0x22, adapterChanged: 0x2a } as const;
 const delta = { text: 0x0a, tokenIds: 0x12 } as const;
 const lengthDelimited = 2;
 
@@ -74,7 +74,8 @@ export class DeliveredOutput {
     else if (tag === event.delta) this.#readDelta(bytes, end);
     // Copied, because it is a slice of a larger buffer that would live as long.
     else if (tag === event.accepted) this.#accepted = Buffer.from(bytes.subarray(this.#at, end));
-    else if (tag !== event.finished) this.#unknown = true;
+    // What was computed with one content and goes on with another has no equal elsewhere.
+    else if (tag === event.adapterChanged || tag !== event.finished) this.#unknown = true;
   }
 
   #readDelta(bytes: Buffer, end: number): void {

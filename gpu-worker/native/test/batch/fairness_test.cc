@@ -36,8 +36,9 @@ class Simulation {
     if (!wish.adapter.empty()) {
       auto& adapter = adapters_[wish.adapter];
       if (!adapter) {
-        adapter = std::make_shared<AttachedAdapter>(std::make_shared<ByteBudget>(0), 0);
-        adapter->set_identity(wish.adapter);
+        auto content = std::make_shared<AdapterContent>(std::make_shared<ByteBudget>(0), 0);
+        content->set_identity(wish.adapter, 0);
+        adapter = std::make_shared<AttachedAdapter>(std::move(content));
       }
       options.adapter = adapter;
     }

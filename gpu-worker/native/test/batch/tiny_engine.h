@@ -96,6 +96,8 @@ struct Outcome {
   uint32_t cached = 0;  // prompt tokens from the prefix cache
   std::vector<pg_event> scores, tokens;
   std::vector<pg_alternative> alternatives;  // of scores and tokens in their order
+  std::vector<uint32_t> replaced;            // slots of the contents that took over
+  size_t tokens_before = 0;                  // the last of them
   int ends = 0;
   uint32_t last_kind = 0, last_value = 0;
 };
@@ -106,6 +108,10 @@ inline void collect(const Report& report, Outcomes& outcomes) {
     Outcome& outcome = outcomes[event.id];
     if (event.kind == PG_EVENT_STARTED) outcome.started = true, outcome.cached = event.value;
     if (event.kind == PG_EVENT_PROMPT_SCORE) outcome.scores.push_back(event);
+    if (event.kind == PG_EVENT_REPLACED) {
+      outcome.replaced.push_back(event.value);
+      outcome.tokens_before = outcome.tokens.size();
+    }
     if (event.kind == PG_EVENT_TOKEN) outcome.tokens.push_back(event);
     for (uint32_t i = 0; i < event.alternatives; ++i) {
       outcome.alternatives.push_back(report.alternatives[event.first_alternative + i]);

@@ -33,6 +33,31 @@ export namespace Tier {
   export type UNRECOGNIZED = typeof Tier.UNRECOGNIZED;
 }
 
+/** What becomes of the streams that run with an adapter when its name stands for another content by now. */
+export const AdapterSwap = {
+  /** UNSPECIFIED - As ADAPTER_SWAP_DRAIN. */
+  UNSPECIFIED: 0,
+  /** DRAIN - They keep the content that they began with, to their ends. It leaves the device with the last of them. */
+  DRAIN: 1,
+  /**
+   * IN_PLACE - They go on with the new content from their next token on, and say so in an `adapter_changed` event. What they had
+   * computed stays as it is, so their output is neither that of the old content nor of the new one, and cannot be
+   * resumed elsewhere. Streams whose request names a revision or a digest keep what they named. Only for a reference
+   * without revision and digest, and TIER_DEVICE. On a router: on all workers that know the adapter.
+   */
+  IN_PLACE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type AdapterSwap = typeof AdapterSwap[keyof typeof AdapterSwap];
+
+export namespace AdapterSwap {
+  export type UNSPECIFIED = typeof AdapterSwap.UNSPECIFIED;
+  export type DRAIN = typeof AdapterSwap.DRAIN;
+  export type IN_PLACE = typeof AdapterSwap.IN_PLACE;
+  export type UNRECOGNIZED = typeof AdapterSwap.UNRECOGNIZED;
+}
+
 /** What a caller calls an adapter. */
 export interface AdapterRef {
   /** A name such as "acme/support", or a source such as "hf://org/repo" where the worker allows it. At most 512 bytes. */
@@ -129,6 +154,8 @@ export interface LoadAdapterRequest {
   tier: Tier;
   /** Keeps it there. */
   pin: boolean;
+  /** What becomes of streams that run with an earlier content of this name. */
+  swap: AdapterSwap;
 }
 
 /** What was loaded. */
@@ -840,7 +867,7 @@ export const GetAdapterResponse: MessageFns<GetAdapterResponse> = {
 };
 
 function createBaseLoadAdapterRequest(): LoadAdapterRequest {
-  return { adapter: undefined, tier: 0, pin: false };
+  return { adapter: undefined, tier: 0, pin: false, swap: 0 };
 }
 
 export const LoadAdapterRequest: MessageFns<LoadAdapterRequest> = {
@@ -853,6 +880,9 @@ export const LoadAdapterRequest: MessageFns<LoadAdapterRequest> = {
     }
     if (message.pin !== false) {
       writer.uint32(24).bool(message.pin);
+    }
+    if (message.swap !== 0) {
+      writer.uint32(32).int32(message.swap);
     }
     return writer;
   },
@@ -894,6 +924,14 @@ export const LoadAdapterRequest: MessageFns<LoadAdapterRequest> = {
             message.pin = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.swap = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -916,6 +954,7 @@ export const LoadAdapterRequest: MessageFns<LoadAdapterRequest> = {
       : undefined;
     message.tier = object.tier ?? 0;
     message.pin = object.pin ?? false;
+    message.swap = object.swap ?? 0;
     return message;
   },
 };

@@ -338,6 +338,9 @@ export interface GenerateResponse {
     | //
     /** Last: all is done. */
     { $case: "finished"; value: Finished }
+    | //
+    /** The adapter is another one from here on: an operator has replaced it in place. See ADAPTER_SWAP_IN_PLACE. */
+    { $case: "adapterChanged"; value: AdapterChanged }
     | undefined;
 }
 
@@ -375,6 +378,16 @@ export interface PromptScores {
   start: number;
   /** The tokens. The first token of a prompt has no predecessor: its log-probability is 0. */
   tokens: TokenLogprob[];
+}
+
+/** Another content of the adapter has taken over in mid-stream. */
+export interface AdapterChanged {
+  /** What the tokens after this event come from. */
+  adapter:
+    | AdapterIdentity
+    | undefined;
+  /** Output tokens before this event, resumed ones included. */
+  outputTokens: number;
 }
 
 /** New output since the last delta. Deltas never overlap and never repeat. */
@@ -1939,6 +1952,9 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
       case "finished":
         Finished.encode(message.event.value, writer.uint32(34).fork()).join();
         break;
+      case "adapterChanged":
+        AdapterChanged.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1988,6 +2004,14 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
             message.event = { $case: "finished", value: Finished.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "adapterChanged", value: AdapterChanged.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2027,6 +2051,12 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
       case "finished": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "finished", value: Finished.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "adapterChanged": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "adapterChanged", value: AdapterChanged.fromPartial(object.event.value) };
         }
         break;
       }
@@ -2290,6 +2320,75 @@ export const PromptScores: MessageFns<PromptScores> = {
     const message = createBasePromptScores();
     message.start = object.start ?? 0;
     message.tokens = object.tokens?.map((e) => TokenLogprob.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAdapterChanged(): AdapterChanged {
+  return { adapter: undefined, outputTokens: 0 };
+}
+
+export const AdapterChanged: MessageFns<AdapterChanged> = {
+  encode(message: AdapterChanged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.adapter !== undefined) {
+      AdapterIdentity.encode(message.adapter, writer.uint32(10).fork()).join();
+    }
+    if (message.outputTokens !== 0) {
+      writer.uint32(16).uint32(message.outputTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdapterChanged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdapterChanged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.adapter = AdapterIdentity.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.outputTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AdapterChanged>): AdapterChanged {
+    return AdapterChanged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdapterChanged>): AdapterChanged {
+    const message = createBaseAdapterChanged();
+    message.adapter = (object.adapter !== undefined && object.adapter !== null)
+      ? AdapterIdentity.fromPartial(object.adapter)
+      : undefined;
+    message.outputTokens = object.outputTokens ?? 0;
     return message;
   },
 };

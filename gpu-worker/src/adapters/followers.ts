@@ -1,0 +1,94 @@
+import type { AdapterIdentity } from "@polygraft/api";
+import type { Engine } from "../engine/engine.js";
+import type { AdapterVersion } from "./adapter-version.js";
+import { identityOf } from "./describe.js";
+
+/** What the followers of a name ask of versions. */
+export interface VersionUse {
+  retain(version: AdapterVersion): void;
+  release(version: AdapterVersion): void;
+}
+
+/** A request that follows a name: where it runs, until it has ended. */
+export interface Following {
+  /** Slot in the engine. */
+  readonly slot: number;
+  /** The content that was attached at a slot, if this request came to have it. */
+  identityAt(slot: number): AdapterIdentity | undefined;
+  /** The request has ended. Call once. */
+  leave(): void;
+}
+
+/** Requests that began with one version of a name, in a slot of their own: what it has can be replaced under them. */
+class Group {
+  readonly slot: number;
+  version: AdapterVersion;
+  /** Slot of the version that its content came from: after an unload and a load the version has another one. */
+  origin: number;
+  members = 0;
+  readonly identities = new Map<number, AdapterIdentity>();
+
+  constructor(slot: number, version: AdapterVersion, origin: number) {
+    this.slot = slot;
+    this.version = version;
+    this.origin = origin;
+  }
+}
+
+/**
+ * Requests that named an adapter and neither revision nor digest: they can be moved to another content of that name while
+ * they run. The others run in the slot of their version itself, which never changes.
+ */
+export class Followers {
+  private readonly engine: Engine;
+  private readonly use: VersionUse;
+  private readonly groups = new Map<string, Set<Group>>();
+
+  constructor(engine: Engine, use: VersionUse) {
+    this.engine = engine;
+    this.use = use;
+  }
+
+  /** Takes a request in that runs with a version at `slot`. It uses the version until it leaves. */
+  join(version: AdapterVersion, slot: number): Following {
+    const { id } = version.folder;
+    const groups = this.groups.get(id) ?? new Set();
+    let group = [...groups].find((known) => known.version === version && known.origin === slot);
+    if (!group) {
+      group = new Group(this.engine.aliasAdapter(slot), version, slot);
+      this.groups.set(id, groups.add(group));
+    }
+    const joined = group;
+    joined.members++;
+    this.use.retain(version);
+    return {
+      slot: joined.slot,
+      identityAt: (attached) => joined.identities.get(attached),
+      leave: () => this.leave(id, joined),
+    };
+  }
+
+  /** Moves all that run with other contents of the version's name to it. It is on the device, at `slot`. */
+  moveTo(version: AdapterVersion, slot: number): void {
+    for (const group of this.groups.get(version.folder.id) ?? []) {
+      const before = group.version;
+      if (before === version) continue;
+      this.engine.replaceAdapter(group.slot, slot);
+      group.identities.set(slot, identityOf(version));
+      [group.version, group.origin] = [version, slot];
+      for (let member = 0; member < group.members; member++) {
+        this.use.retain(version);
+        this.use.release(before);
+      }
+    }
+  }
+
+  private leave(id: string, group: Group): void {
+    this.use.release(group.version);
+    if (--group.members > 0) return;
+    this.engine.detachAdapter(group.slot);
+    const groups = this.groups.get(id);
+    groups?.delete(group);
+    if (groups?.size === 0) this.groups.delete(id);
+  }
+}
