@@ -42,6 +42,11 @@ export class Transports {
     );
   }
 
+  /** Whether the way to at least one of them is encrypted. */
+  get encrypted(): boolean {
+    return this.#all.some(({ address }) => address.tls);
+  }
+
   /** "host:port" of all of them, for messages. */
   get targets(): string {
     return this.#all.map(({ address }) => address.target).join(", ");

@@ -6,6 +6,7 @@ import type { ConnectionOptions } from "node:tls";
 import { ServerCredentials } from "@grpc/grpc-js";
 import { InferenceServiceDefinition } from "@polygraft/api";
 import { Polygraft } from "@polygraft/client";
+import { decodeJwt } from "jose";
 import { ChannelCredentials, createChannel, createClient } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Log, RouterOptions } from "../../src/router/index.js";
@@ -110,6 +111,22 @@ describe("a router with a certificate", () => {
     const workers = client.fleet.watch()[Symbol.asyncIterator]();
     expect((await workers.next()).value?.workers[0]?.name).toBe("w1");
     await workers.return?.(undefined);
+  });
+
+  test("is followed by direct clients to workers that speak TLS, and to no others", async () => {
+    await using router = await temporaryRouter(server());
+    const routerTls = asClient();
+    const address = `https://${router.address}`;
+    await using safe = await startScriptedWorker({ router: address, name: "w1", script: hello, tls: asServer(workerCert), routerTls });
+    await using plain = await startScriptedWorker({ router: address, name: "w2", script: hello, routerTls });
+    await listed(router, safe.name, plain.name);
+    const tls = { ...(await clientTls(ours)), serverName: "localhost" };
+    await using client = new Polygraft({ address, tls, direct: true });
+    for (const { name } of [safe, plain]) {
+      expect(await client.generate({ prompt: "x", routing: { worker: name } }).text()).toBe("Hello");
+    }
+    const callerOf = ({ calls }: typeof safe) => decodeJwt(calls[0]!.context.metadata.get("authorization")!.slice(7)).sub;
+    expect([callerOf(safe), callerOf(plain)]).toEqual(["127.0.0.1", "router router-1"]);
   });
 
   test("is not taken for another one, and says whose handshake failed", async () => {

@@ -75,6 +75,15 @@ test("a worker that is gone keeps its connection for the calls that run there", 
   expect(await connections.acquire(address(0))).toBeUndefined();
 });
 
+test("an address that makes no sense, or a worker without TLS where it is needed, is not called", async () => {
+  const fleet = await workers();
+  expect(await fleet.connections.acquire("no address")).toBeUndefined();
+  const careful = new WorkerConnections(undefined, true);
+  expect(await careful.acquire(fleet.address(0))).toBeUndefined();
+  careful.close();
+  expect(fleet.sessions).toBe(0);
+});
+
 test("a worker that cannot be reached is left alone for a while, without a wait; a new one at its address is not", async () => {
   const { connections, address } = await workers();
   const nowhere = "127.0.0.1:1";

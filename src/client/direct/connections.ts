@@ -53,21 +53,25 @@ class Connection {
 /** Connections to the workers that a client calls. Each is opened by its first call. */
 export class WorkerConnections {
   readonly #tls: TlsOptions | undefined;
+  readonly #needsTls: boolean;
   /** The one used least recently first. */
   readonly #open = new Map<string, Connection>();
   readonly #users = new Map<Transport, number>();
   #closed = false;
 
   /** @param tls the client's own, of which the server name is its router's alone */
-  constructor(tls: TlsOptions | undefined) {
+  /** `needsTls`: calls no worker that does not speak it. */
+  constructor(tls: TlsOptions | undefined, needsTls = false) {
     const { serverName: _, ...rest } = tls ?? {};
     this.#tls = rest;
+    this.#needsTls = needsTls;
   }
 
   /** The connection to a worker, to be given back with `release`. Undefined: it cannot be reached now. */
   async acquire(address: string): Promise<Transport | undefined> {
     if (this.#closed) return undefined;
-    const connection = this.#open.get(address) ?? new Connection(address, this.#tls);
+    const connection = this.#open.get(address) ?? this.#connect(address);
+    if (connection === undefined) return undefined;
     this.#open.delete(address);
     this.#open.set(address, connection);
     const { transport } = connection;
@@ -105,6 +109,18 @@ export class WorkerConnections {
   close(): void {
     this.#closed = true;
     for (const address of this.#open.keys()) this.forget(address);
+  }
+
+  /** Undefined: not to that address. */
+  #connect(address: string): Connection | undefined {
+    try {
+      const connection = new Connection(address, this.#tls);
+      if (connection.transport.address.tls || !this.#needsTls) return connection;
+      connection.transport.close();
+    } catch {
+      // A router should not have told of it, but may be able to call it.
+    }
+    return undefined;
   }
 
   #isKept(transport: Transport): boolean {

@@ -27,7 +27,7 @@ export class Direct {
   readonly #follower: Follower;
 
   constructor({ transports, headers, tls }: DirectOptions) {
-    this.#connections = new WorkerConnections(tls);
+    this.#connections = new WorkerConnections(tls, transports.encrypted);
     this.#view = new FleetView({
       left: ({ address }) => this.#connections.forget(address),
       suspected: (worker) => {
