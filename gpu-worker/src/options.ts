@@ -18,7 +18,10 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   readonly listen?: string;
   /** Where routers reach the worker, as "host:port". Default: where it listens. */
   readonly advertise?: string;
-  /** Routers to join, as "host:port" or "https://host:port" (TLS) each. Default: none. */
+  /**
+   * Routers to join, as "host:port" or "https://host:port" (TLS) each. A name stands for all routers that it resolves to;
+   * it is resolved again every 15 s, and when a router is lost. Default: none.
+   */
   readonly join?: readonly string[];
   /** Sent to routers that ask for keys. */
   readonly apiKey?: string;

@@ -9,7 +9,9 @@ import { makeHello } from "./fleet/hello.js";
 import { LoadMeter } from "./fleet/load-meter.js";
 import { ResidencyLog } from "./fleet/residency-log.js";
 import { WarmUp } from "./fleet/warm-up.js";
+import type { Resolve } from "./fleet/router-addresses.js";
 import { RouterLink } from "./fleet/router-link.js";
+import { Routers } from "./fleet/routers.js";
 import { openEngine } from "./open-engine.js";
 import type { ResolvedOptions, WorkerOptions } from "./options.js";
 import { Admission } from "./request/admission.js";
@@ -27,6 +29,8 @@ import { Worker } from "./worker.js";
 export interface StartHooks {
   /** A router asks the worker to leave. */
   readonly onDrainRequest?: (reason: string) => void;
+  /** Resolves names of routers. Default: as the system does. */
+  readonly resolve?: Resolve;
 }
 
 const DEFAULT_HOST_ADAPTER_BYTES = 2 * 1024 ** 3;
@@ -93,7 +97,13 @@ async function serve(
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };
-  const links = options.join.map((address) => new RouterLink({ address, apiKey: options.apiKey, certificates, member, log }));
+  const { apiKey } = options;
+  const routers = new Routers({
+    targets: options.join,
+    link: (address, host, failed) => new RouterLink({ address, host, apiKey, certificates, member, log, failed }),
+    log,
+    resolve: hooks.resolve,
+  });
   const { drainMillis } = options;
   // Whoever wants the worker to end at once does not want it to wait for others either.
   const handOverMillis = Math.min(options.handOverMillis, drainMillis);
@@ -101,7 +111,7 @@ async function serve(
   const address = `${host}:${server.port}`;
   const { name } = identity;
   const drain = { drainMillis, handOverMillis };
-  return new Worker({ name, address, engine, encoder, admission, health, server, certificates, links, rescans, ...drain });
+  return new Worker({ name, address, engine, encoder, admission, health, server, certificates, routers, rescans, ...drain });
 }
 
 const NEVER = new AbortController().signal;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { OpenCertificates } from "./certificates.js";
 import type { Engine } from "./engine/engine.js";
-import type { RouterLink } from "./fleet/router-link.js";
+import type { Routers } from "./fleet/routers.js";
 import type { Admission } from "./request/admission.js";
 import type { WorkerHealth } from "./server/health.js";
 import type { WorkerServer } from "./server/worker-server.js";
@@ -19,7 +19,7 @@ export interface WorkerParts {
   readonly health: WorkerHealth;
   readonly server: WorkerServer;
   readonly certificates: OpenCertificates;
-  readonly links: readonly RouterLink[];
+  readonly routers: Routers;
   /** Looks at the adapter folders from time to time. */
   readonly rescans: NodeJS.Timeout;
   /** How long running streams may go on after a stop, in milliseconds. */
@@ -60,23 +60,23 @@ export class Worker {
   }
 
   private async drainNow(reason: string): Promise<void> {
-    const { admission, certificates, drainMillis, encoder, engine, handOverMillis, health, links, rescans, server } = this.parts;
+    const { admission, certificates, drainMillis, encoder, engine, handOverMillis, health, rescans, routers, server } = this.parts;
     clearInterval(rescans);
     certificates.close();
     health.drain();
-    await within(handOverMillis, Promise.all(links.map(async (link) => link.handOver(reason))));
-    for (const link of links) link.leave(reason);
+    await within(handOverMillis, routers.handOver(reason));
+    routers.leave(reason);
     await within(drainMillis, admission.drain());
     // Streams that still run fail with DRAINING: their callers, or the router, go on elsewhere.
     await engine.close();
     await within(FLUSH_MILLIS, server.shutdown());
     server.forceShutdown();
-    await Promise.all([...links.map(async (link) => link.close()), encoder.close()]);
+    await Promise.all([routers.close(), encoder.close()]);
   }
 }
 
 /** Waits for `work`, but not for long. */
-async function within(millis: number, work: Promise<unknown>): Promise<void> {
+async function within(millis: number, work: Promise<void>): Promise<void> {
   const timer = new AbortController();
   await Promise.race([work, delay(millis, undefined, { signal: timer.signal })]);
   timer.abort();

@@ -4,7 +4,8 @@ import type { RetryOptions } from "./retry.js";
 export interface PolygraftOptions {
   /**
    * The router, or a single worker: "host:port", "http://host:port" or "https://host:port" (TLS). Of several routers of
-   * one fleet the client uses one, and turns to the next when that one is lost; streams go on there.
+   * one fleet the client uses one, and turns to the next when that one is lost; streams go on there. A name stands for all
+   * routers that it resolves to, in turns.
    * @default the environment variable POLYGRAFT_ADDRESS (several with commas between), else "127.0.0.1:50051"
    */
   readonly address?: string | readonly string[];

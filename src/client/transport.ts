@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { Client, Metadata, credentials } from "@grpc/grpc-js";
 import type { CallOptions, ChannelCredentials } from "@grpc/grpc-js";
 import { parseAddress } from "./address.js";
@@ -47,6 +48,8 @@ export interface BidiStream<Request, Response> {
   cancel(): void;
 }
 
+const takingTurns = JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] });
+
 /**
  * One connection to one server. It is opened by the first call and reopened after it broke.
  *
@@ -69,6 +72,9 @@ export class Transport {
       "grpc.use_local_subchannel_pool": isShared ? 0 : 1,
       "grpc.initial_reconnect_backoff_ms": 100,
       "grpc.max_reconnect_backoff_ms": 5_000,
+      // A name stands for all routers behind it, as a headless service has it: calls take turns, and leave out those that
+      // cannot be reached. It is resolved anew when a connection is lost.
+      ...(isIP(this.address.host.replace(/^\[|\]$/g, "")) === 0 ? { "grpc.service_config": takingTurns } : {}),
       ...(tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": tls.serverName }),
     });
   }

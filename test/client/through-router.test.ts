@@ -1,7 +1,8 @@
+import dns from "node:dns";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Polygraft } from "@polygraft/client";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { deferred } from "../support/deferred.js";
 import { listed, temporaryRouter } from "../support/router-fixture.js";
 import { accepted, delta, finished } from "../support/scripted-service.js";
@@ -124,4 +125,37 @@ test("fleet and adapters are seen through the router as workers come and go", as
   worker.leave();
   while (seen.value?.workers.length !== 0) seen = await states.next();
   await states.return?.(undefined);
+});
+
+test("a name stands for all routers behind it, and for those that are left when one goes", async () => {
+  const routers = [await temporaryRouter()];
+  const port = routers[0]!.address.split(":")[1]!;
+  const hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+  for (const host of hosts.slice(1)) routers.push(await temporaryRouter({ listen: `${host}:${port}` }));
+  const workers = await Promise.all(
+    routers.map(async (router, index) => {
+      const script = async function* ({ requestId }: { readonly requestId: string }) {
+        yield accepted(requestId);
+        yield delta(`${index}`, 1);
+        yield finished(1);
+      };
+      const worker = await startScriptedWorker({ router: router.address, name: "w", script });
+      await listed(router, "w");
+      return worker;
+    }),
+  );
+  const resolved = vi.spyOn(dns.promises, "lookup").mockResolvedValue(hosts.map((address) => ({ address, family: 4 })) as never);
+  try {
+    await using client = new Polygraft({ address: `routers.test:${port}`, retry: { maxRetries: 5, initialBackoffMs: 1 } });
+    const served = new Set<string>();
+    while (served.size < routers.length) served.add(await client.generate({ prompt: "x" }).text());
+    expect(resolved).toHaveBeenCalledWith("routers.test", expect.anything());
+    await routers[1]!.close();
+    const after = await Promise.all(Array.from({ length: 20 }, () => client.generate({ prompt: "x" }).text()));
+    expect(new Set(after)).toEqual(new Set(["0", "2"]));
+  } finally {
+    resolved.mockRestore();
+    for (const worker of workers) await worker[Symbol.asyncDispose]();
+    await Promise.all(routers.map(async (router) => router.close()));
+  }
 });

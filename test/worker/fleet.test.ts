@@ -147,6 +147,28 @@ test("a router that knows a worker already is told what it has missed, no more",
   router.stop();
 });
 
+test("a worker joins all routers behind a name, and finds those that come later when one is lost", async () => {
+  const lost = await temporaryRouter();
+  const port = lost.address.split(":")[1]!;
+  await using stays = await temporaryRouter({ listen: `127.0.0.2:${port}` });
+  const hosts = ["127.0.0.1", "127.0.0.2"];
+  const asked: string[] = [];
+  const resolve = async (host: string) => {
+    asked.push(host);
+    return [...hosts];
+  };
+  await using _ = await temporaryWorker({}, { join: [`routers.test:${port}`] }, { resolve });
+  await listed(lost, "worker-1");
+  await listed(stays, "worker-1");
+  const before = stays.fleet.member("worker-1");
+  await using comes = await temporaryRouter({ listen: `127.0.0.3:${port}` });
+  hosts.splice(0, 1, "127.0.0.3");
+  await lost.close();
+  await listed(comes, "worker-1");
+  expect(stays.fleet.member("worker-1")).toBe(before);
+  expect(new Set(asked)).toEqual(new Set(["routers.test"]));
+});
+
 test("an adapter that was removed is told as gone", async () => {
   const router = await ScriptedRouter.start();
   await using tiny = await temporaryWorker({ a: { seed: 1 } }, { join: [router.address] });

@@ -60,6 +60,11 @@ export class JoinSession {
     });
   }
 
+  /** Whether the router has taken the worker in, and still has it. */
+  get welcomed(): boolean {
+    return this.welcome !== undefined && !this.ended;
+  }
+
   /** Tells the router that the worker leaves. The stream goes on until `end`. */
   leave(reason: string): void {
     this.say({ $case: "draining", value: { reason, handOver: false } });

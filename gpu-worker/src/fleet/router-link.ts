@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { performance } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { FleetServiceDefinition } from "@polygraft/api";
@@ -6,17 +7,22 @@ import type { OpenCertificates } from "../certificates.js";
 import type { Log } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { JoinSession, type FleetMember } from "./join-session.js";
+import type { Link } from "./routers.js";
 
 /** How a worker stays joined to one router. */
 export interface RouterLinkOptions {
   /** "host:port" or "https://host:port" of the router. */
   readonly address: string;
+  /** Host that its certificate must be for, unless `certificates` names another. */
+  readonly host: string;
   /** What it is shown, and must show, at "https://…". */
   readonly certificates: Pick<OpenCertificates, "routers" | "routerName">;
   /** Sent with the greeting, for routers that ask for keys. Never logged. */
   readonly apiKey?: string | undefined;
   readonly member: FleetMember;
   readonly log: Log;
+  /** It cannot join, or the stream has ended. */
+  readonly failed: () => void;
   /** Waits between tries. Default: 100 ms at first, 5 s at most. */
   readonly backoff?: Backoff;
 }
@@ -28,7 +34,7 @@ const STABLE_MILLIS = 5000;
 const KEEPALIVE = { "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 5000 };
 
 /** Keeps the worker joined to one router for as long as it lives: when the stream ends, it joins anew. */
-export class RouterLink {
+export class RouterLink implements Link {
   private readonly options: RouterLinkOptions;
   private readonly backoff: Backoff;
   private readonly stopped = new AbortController();
@@ -40,6 +46,10 @@ export class RouterLink {
     this.options = options;
     this.backoff = options.backoff ?? new Backoff({ firstMillis: 100, mostMillis: 5000 });
     this.done = this.stayJoined();
+  }
+
+  get joined(): boolean {
+    return this.session?.welcomed === true;
   }
 
   /** Tells the router that the worker takes no new requests. */
@@ -70,6 +80,7 @@ export class RouterLink {
       );
       if (this.stopped.signal.aborted) return;
       if (performance.now() - begin >= STABLE_MILLIS) this.backoff.reset();
+      this.options.failed();
       const wait = this.backoff.next();
       log.warn("not joined", { router: address, reason, retryMillis: Math.round(wait) });
       await delay(wait, undefined, { signal: this.stopped.signal }).catch(() => {});
@@ -77,9 +88,9 @@ export class RouterLink {
   }
 
   private connect(): Channel {
-    const { address, certificates } = this.options;
+    const { address, certificates, host } = this.options;
     if (!address.startsWith("https://")) return createChannel(address, undefined, KEEPALIVE);
-    const { routers, routerName } = certificates;
+    const { routers, routerName = isIP(host) === 0 ? host : undefined } = certificates;
     const name = routerName === undefined ? {} : { "grpc.ssl_target_name_override": routerName };
     return createChannel(address, ChannelCredentials.createFromSecureContext(routers.context), { ...KEEPALIVE, ...name });
   }

@@ -16,7 +16,7 @@ export function workerCommand(): Command {
     )
     .requiredOption("-m, --model <dir>", "base model: a Hugging Face folder, or a GGUF file")
     .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter; may be given several times", repeated((dir) => dir))
-    .option("-j, --join <host:port>", 'router to join, or "https://host:port"; may be given several times', repeated(routerAddress))
+    .option("-j, --join <host:port>", 'router to join, or "https://host:port"; may be given several times; a name stands for all routers that it resolves to', repeated(routerAddress))
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:0")
     .option("--advertise <host:port>", "address that routers are told (default: the one it listens on)", hostPort)
     .option("--name <name>", "stable name, which placement hashes (default: host:port)")
