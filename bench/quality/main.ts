@@ -2,6 +2,9 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { repository } from "../repository.js";
+import { LlamaCpp } from "./gguf/llama-cpp.js";
+import { ggufTypes, measureGguf, type GgufRow } from "./gguf/measure.js";
+import { ggufTables } from "./gguf/table.js";
 import { measure, type Row } from "./measure.js";
 import { schemes, variants, type Variant } from "./schemes.js";
 import { subject, subjectNames, type SubjectName } from "./subjects.js";
@@ -13,6 +16,8 @@ interface Options {
   readonly head?: number;
   readonly activations?: string;
   readonly smollm2?: string;
+  readonly gguf?: string[];
+  readonly python: string;
   readonly threads: number;
   readonly json?: boolean;
 }
@@ -27,6 +32,8 @@ const command = new Command("bench:quality")
   .option("--weights <text>", "only schemes whose name contains this", "")
   .option("--head <n>", "only this head: 4 or 8", Number)
   .option("--activations <name>", "only these activations: int8 or f32")
+  .option("--gguf <list>", `instead: GGUF files in llama.cpp and here; types (${ggufTypes.join(", ")}), "all", or files`, ggufFiles)
+  .option("--python <path>", "for --gguf: a Python with llama-cpp-python, gguf, safetensors and torch", "python3")
   .option("--threads <n>", "threads of the engine", Number, availableParallelism())
   .option("--json", "print one JSON object a line instead of the table")
   .addHelpText(
@@ -39,24 +46,45 @@ Examples:
   npm run bench:quality
   npm run bench:quality -- --models bundled,smollm2 --json > rows.jsonl
   npm run bench:quality -- --weights g64 --head 8
+  npm run bench:quality -- --gguf all --python .cache/python/bin/python
 See bench/quality/README.md for what is measured and how.`,
   )
   .action(main);
 
+const onProgress = (line: string): void => void process.stderr.write(`${line}\n`);
+const cache = join(repository, ".cache/bench/quality");
+
 async function main(options: Options): Promise<void> {
+  await (options.gguf === undefined ? compareSchemes(options) : compareFiles(options, options.gguf));
+}
+
+async function compareSchemes(options: Options): Promise<void> {
   const chosen = variants(schemes.filter(({ name }) => name.includes(options.weights))).filter((it) => wanted(it, options));
   if (chosen.length === 0) throw new Error("no scheme is left of these options: see --help for those that there are");
   const rows: Row[] = [];
   for (const name of options.models) {
-    const measured = await subject(name, name === "smollm2" ? options.smollm2 : undefined);
-    const onProgress = (line: string): void => void process.stderr.write(`${line}\n`);
-    const cache = join(repository, ".cache/bench/quality");
-    for await (const row of measure(measured, chosen, { cache, threads: options.threads, onProgress })) {
+    for await (const row of measure(await chosenSubject(name, options), chosen, { cache, threads: options.threads, onProgress })) {
       if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
       rows.push(row);
     }
   }
   if (options.json !== true) process.stdout.write(qualityTables(rows));
+}
+
+async function compareFiles(options: Options, files: readonly string[]): Promise<void> {
+  const llamaCpp = new LlamaCpp(options.python, options.threads);
+  const rows: GgufRow[] = [];
+  for (const name of options.models) {
+    for await (const row of measureGguf(await chosenSubject(name, options), { files, llamaCpp, cache, threads: options.threads, onProgress })) {
+      if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
+      rows.push(row);
+    }
+  }
+  if (options.json !== true) process.stdout.write(ggufTables(rows));
+}
+
+function chosenSubject(name: SubjectName, { smollm2 }: Options): ReturnType<typeof subject> {
+  return subject(name, name === "smollm2" ? smollm2 : undefined);
 }
 
 function wanted({ headBits, activations }: Variant, options: Options): boolean {
@@ -68,6 +96,15 @@ function models(text: string): SubjectName[] {
     const name = subjectNames.find((it) => it === part.trim());
     if (name === undefined) throw new InvalidArgumentError(`There is no model "${part}"; there are ${subjectNames.join(", ")}.`);
     return name;
+  });
+}
+
+function ggufFiles(text: string): string[] {
+  if (text === "all") return [...ggufTypes];
+  return text.split(",").map((part) => {
+    const name = part.trim();
+    if (name.endsWith(".gguf") || ggufTypes.some((type) => type === name)) return name;
+    throw new InvalidArgumentError(`"${name}" is neither a file that ends in .gguf nor one of ${ggufTypes.join(", ")}.`);
   });
 }
 

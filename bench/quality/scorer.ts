@@ -11,10 +11,20 @@ export class Scorer {
     this.#tokenizer = tokenizer;
   }
 
-  static async open(model: string, options: EngineOptions): Promise<Scorer> {
+  /** `tokenizer`: the model to take the tokenizer of. */
+  static async open(model: string, options: EngineOptions, tokenizer = model): Promise<Scorer> {
     // Every token is computed, and few at a time: what is measured needs no room for thousands of streams.
     const engine = await openNativeEngine({ modelDir: model, maxContext: 512, maxSequences: 16, prefixCache: false, ...options });
-    return new Scorer(engine, await Tokenizer.load(model));
+    return new Scorer(engine, await Tokenizer.load(tokenizer));
+  }
+
+  /** How the layers are held. */
+  get weights(): string {
+    return this.#engine.info.weights;
+  }
+
+  encode(text: string): Uint32Array {
+    return Uint32Array.from(this.#tokenizer.encode(text));
   }
 
   /** The slot of an adapter, for `score`. */
@@ -39,7 +49,7 @@ export class Scorer {
   }
 
   #scoreText(text: string, slot: number | undefined): Promise<{ readonly logprobs: number[]; readonly best: number[] }> {
-    const prompt = Uint32Array.from(this.#tokenizer.encode(text));
+    const prompt = this.encode(text);
     const request = { prompt, maxTokens: 0, promptLogprobs: true, topLogprobs: 1, ...(slot === undefined ? {} : { adapterSlot: slot }) };
     const logprobs: number[] = [];
     const best: number[] = [];

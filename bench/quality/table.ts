@@ -1,4 +1,5 @@
 import { markdownTable } from "../markdown-table.js";
+import type { Difference } from "./compare.js";
 import type { Row } from "./measure.js";
 
 const titles = ["weights", "head", "activations", "perplexity", "change", "same top-1", "mean abs. Δ log p", "slope", "correlation"];
@@ -21,12 +22,17 @@ function cells(row: Row): string[] {
     reference ? "f32" : String(row.headBits),
     row.activations,
     row.perplexity.toFixed(3),
-    reference ? "" : `${percent(row.perplexityChange)} ± ${(100 * row.perplexityError).toFixed(2)} %`,
+    reference ? "" : percentChange(row),
     reference ? "" : `${(100 * row.sameBest).toFixed(1)} %`,
     reference ? "" : row.meanAbsolute.toFixed(4),
     reference ? "" : row.slope.toFixed(3),
     reference ? "" : row.correlation.toFixed(4),
   ];
+}
+
+/** Of the perplexity, with its standard error. */
+export function percentChange({ perplexityChange, perplexityError }: Difference): string {
+  return `${percent(perplexityChange)} ± ${(100 * perplexityError).toFixed(2)} %`;
 }
 
 function percent(share: number): string {
