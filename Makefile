@@ -90,6 +90,22 @@ sanitize: $(STAMPS)/setup ## Run the engine's tests under AddressSanitizer and U
 	$(call engine,$(BUILD)-sanitize,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DPG_SANITIZE=ON)
 	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) --output-junit ctest.xml
 
+# libFuzzer starts from the committed corpus; what it finds new stays in the build folder. FUZZ_RUNS=-1: no end.
+FUZZ_RUNS ?= 100000
+.PHONY: fuzz
+fuzz: ## Fuzz the file readers with clang's libFuzzer (FUZZ_RUNS: inputs for each)
+	@echo "» building the fuzzers"
+	@mkdir -p $(BUILD)-fuzz
+	@cmake -S $(NATIVE) -B $(BUILD)-fuzz -DPG_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=RelWithDebInfo > $(BUILD)-fuzz/configure.log 2>&1 || { cat $(BUILD)-fuzz/configure.log; exit 1; }
+	@cmake --build $(BUILD)-fuzz -j $(JOBS) --target fuzzers
+	@for source in $(NATIVE)/test/fuzz/*_fuzz.cc; do \
+	  name=$$(basename $$source .cc); mkdir -p $(BUILD)-fuzz/corpus/$$name; echo "» $$name"; \
+	  $(BUILD)-fuzz/$$name $(BUILD)-fuzz/corpus/$$name $(NATIVE)/test/fuzz/corpus/$$name -runs=$(FUZZ_RUNS) -seed=1 \
+	    -max_len=4096 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(BUILD)-fuzz/$$name- \
+	    > $(BUILD)-fuzz/$$name.log 2>&1 || { tail -60 $(BUILD)-fuzz/$$name.log; exit 1; }; \
+	  grep -E '^stat::(number|average|peak)' $(BUILD)-fuzz/$$name.log; \
+	done
+
 .PHONY: clean
 clean: ## Remove what was built (not node_modules)
-	rm -rf $(STAMPS) $(BUILD) $(BUILD)-sanitize src/*/dist gpu-worker/dist bench/dist
+	rm -rf $(STAMPS) $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz src/*/dist gpu-worker/dist bench/dist
