@@ -1,5 +1,6 @@
 #include "batch/row_math.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -55,9 +56,16 @@ float max_value(std::span<const float> row) {
   return best;
 }
 
+// The best chunk first, so that the row is read once and one chunk twice.
 uint32_t argmax(std::span<const float> row) {
-  const float best = max_value(row);
-  for (size_t i = 0; i < row.size(); ++i) {
+  constexpr size_t kChunk = 256;
+  size_t best_chunk = 0;
+  float best = -std::numeric_limits<float>::infinity();
+  for (size_t first = 0; first < row.size(); first += kChunk) {
+    const float value = max_value(row.subspan(first, std::min(kChunk, row.size() - first)));
+    if (value > best) best = value, best_chunk = first;
+  }
+  for (size_t i = best_chunk; i < row.size(); ++i) {
     if (row[i] == best) return static_cast<uint32_t>(i);
   }
   return 0;

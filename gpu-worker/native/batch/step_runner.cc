@@ -3,8 +3,6 @@
 #include <exception>
 #include <utility>
 
-#include "batch/logprobs.h"
-#include "batch/row_math.h"
 #include "model/error.h"
 
 namespace polygraft {
@@ -17,7 +15,7 @@ StepRunner::StepRunner(const ModelConfig& config, Backend& backend, const Device
       allocator_(kv.blocks()),
       scheduler_(limits, allocator_),
       graph_(config, backend, model, limits.max_step_tokens),
-      sampler_(config.vocab_size) {}
+      reader_(backend, config.vocab_size) {}
 
 void StepRunner::submit(SequenceOptions options, Report& report) {
   auto sequence = std::make_unique<Sequence>(std::move(options), max_context_);
@@ -83,48 +81,70 @@ std::span<const float> StepRunner::forward(std::span<const Chunk> chunks) {
                       .kv_blocks = sequence->blocks,
                       .adapter = adapter != nullptr ? adapter->device() : nullptr});
     for (uint32_t position = first; position < first + count; ++position) {
-      if (wants_logits(*sequence, position)) output_rows_.push_back(static_cast<uint32_t>(tokens_.size()));
+      if (wants_logits(*sequence, position)) add_output_row(*sequence, position);
       tokens_.push_back(sequence->tokens()[position]);
     }
   }
   return graph_.forward({tokens_, spans_, output_rows_}, kv_);
 }
 
+// The row of `position`, which is the next of the step.
+void StepRunner::add_output_row(const Sequence& sequence, uint32_t position) {
+  if (rows_.size() == output_rows_.size()) rows_.emplace_back();
+  OutputRow& row = rows_[output_rows_.size()];
+  output_rows_.push_back(static_cast<uint32_t>(tokens_.size()));
+  row.sequence = &sequence;
+  row.scores = sequence.scores_at(position);
+  row.chooses = position + 1 == sequence.size() && !sequence.finish();
+  for (TokenReading* reading : {&row.score, &row.choice}) {
+    reading->logprob = 0;
+    reading->alternatives.clear();
+  }
+  if (row.scores) row.score.token = sequence.tokens()[position + 1];
+}
+
 void StepRunner::finish(std::span<const Chunk> chunks, std::span<const float> logits, Report& report) {
+  reader_.read(std::span(rows_).first(output_rows_.size()), logits);
   uint32_t row = 0;
-  for (const Chunk& chunk : chunks) finish_chunk(chunk, logits, row, report);
+  for (const Chunk& chunk : chunks) finish_chunk(chunk, row, report);
 }
 
 bool StepRunner::wants_logits(const Sequence& sequence, uint32_t position) const {
   return sequence.scores_at(position) || (position + 1 == sequence.size() && !sequence.finish());
 }
 
-void StepRunner::finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report) {
+void StepRunner::finish_chunk(const Chunk& chunk, uint32_t& row, Report& report) {
   Sequence& sequence = *chunk.sequence;
-  if (sequence.replaced) report.replaced(sequence.options().id, sequence.adapter()->slot());
+  const uint64_t id = sequence.options().id;
+  if (sequence.replaced) report.replaced(id, sequence.adapter()->slot());
   sequence.replaced = false;
   if (!sequence.started) {
-    report.started(sequence.options().id, sequence.cached_tokens);
+    report.started(id, sequence.cached_tokens);
     sequence.started = true;
     report_first_score(sequence, report);
   }
-  const uint32_t first = sequence.computed;
-  bool finite = true;
-  for (uint32_t position = first; position < first + chunk.count; ++position) {
-    if (!wants_logits(sequence, position)) continue;
-    const auto values = logits.subspan(size_t{row++} * config_.vocab_size, config_.vocab_size);
-    finite = finite && all_finite(values);
-    if (!finite) continue;  // go on counting rows
-    if (sequence.scores_at(position)) report_score(sequence, values, report);
-    if (position + 1 == sequence.size() && !sequence.finish()) {
-      choose_token(sequence, values, report);
-      break;  // the chunk's last row: the token just chosen has none yet
+  const auto tell = [&](pg_event_kind kind, const TokenReading& reading) {
+    const auto first = static_cast<uint32_t>(report.alternatives.size());
+    report.alternatives.insert(report.alternatives.end(), reading.alternatives.begin(), reading.alternatives.end());
+    report.token(id, kind, reading.token, reading.logprob, first);
+  };
+  pg_code code = PG_OK;
+  for (; row < output_rows_.size() && rows_[row].sequence == &sequence; ++row) {
+    const OutputRow& output = rows_[row];
+    if (code == PG_OK) code = output.code;
+    if (code != PG_OK) continue;  // go on counting rows
+    if (output.scores) {
+      tell(PG_EVENT_PROMPT_SCORE, output.score);
+      ++sequence.scored;
+    }
+    if (output.chooses) {
+      sequence.append(output.choice.token);
+      tell(PG_EVENT_TOKEN, output.choice);
     }
   }
-  if (!finite) return fail(sequence, PG_DATA_LOSS, report);
+  if (code != PG_OK) return fail(sequence, code, report);
   scheduler_.advance(sequence, chunk.count);
   if (sequence.pending() == 0) {
-    const uint64_t id = sequence.options().id;
     report.finished(id, *sequence.finish());
     scheduler_.remove(id);
   }
@@ -136,29 +156,6 @@ void StepRunner::report_first_score(Sequence& sequence, Report& report) {
   const auto none = static_cast<uint32_t>(report.alternatives.size());
   report.token(sequence.options().id, PG_EVENT_PROMPT_SCORE, sequence.tokens()[0], 0, none);
   sequence.scored = 1;
-}
-
-void StepRunner::report_score(Sequence& sequence, std::span<const float> logits, Report& report) {
-  const uint32_t token = sequence.tokens()[sequence.scored];
-  const LogProbs logprobs(logits);
-  const auto first = static_cast<uint32_t>(report.alternatives.size());
-  append_top(logits, logprobs, sequence.options().top_logprobs, report.alternatives);
-  report.token(sequence.options().id, PG_EVENT_PROMPT_SCORE, token, logprobs.of(token), first);
-  ++sequence.scored;
-}
-
-void StepRunner::choose_token(Sequence& sequence, std::span<const float> logits, Report& report) {
-  const SequenceOptions& options = sequence.options();
-  const uint32_t token = sampler_.sample(logits, options.sampling, sequence.history(), sequence.output_count());
-  sequence.append(token);
-  const auto first = static_cast<uint32_t>(report.alternatives.size());
-  float logprob = 0;
-  if (options.logprobs || options.top_logprobs > 0) {
-    const LogProbs logprobs(logits);
-    logprob = logprobs.of(token);
-    append_top(logits, logprobs, options.top_logprobs, report.alternatives);
-  }
-  report.token(options.id, PG_EVENT_TOKEN, token, logprob, first);
 }
 
 void StepRunner::fail(Sequence& sequence, pg_code code, Report& report) {

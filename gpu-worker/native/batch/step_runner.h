@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "batch/report.h"
-#include "batch/sampler.h"
+#include "batch/output_reader.h"
 #include "batch/scheduler.h"
 #include "model/backend.h"
 #include "model/graph.h"
@@ -40,11 +40,10 @@ class StepRunner {
   void run_alone(const Chunk& chunk, Report& report);
   std::span<const float> forward(std::span<const Chunk> chunks);
   void finish(std::span<const Chunk> chunks, std::span<const float> logits, Report& report);
-  void finish_chunk(const Chunk& chunk, std::span<const float> logits, uint32_t& row, Report& report);
+  void finish_chunk(const Chunk& chunk, uint32_t& row, Report& report);
   bool wants_logits(const Sequence& sequence, uint32_t position) const;
-  void report_score(Sequence& sequence, std::span<const float> logits, Report& report);
+  void add_output_row(const Sequence& sequence, uint32_t position);
   void report_first_score(Sequence& sequence, Report& report);
-  void choose_token(Sequence& sequence, std::span<const float> logits, Report& report);
   void fail(Sequence& sequence, pg_code code, Report& report);
 
   const ModelConfig& config_;
@@ -53,10 +52,11 @@ class StepRunner {
   KvAllocator allocator_;
   Scheduler scheduler_;
   Graph graph_;
-  Sampler sampler_;
+  OutputReader reader_;
   // Reused from step to step.
   std::vector<uint32_t> tokens_, output_rows_;
   std::vector<SequenceSpan> spans_;
+  std::vector<OutputRow> rows_;  // the first output_rows_.size() of them are this step's
 };
 
 }  // namespace polygraft

@@ -285,6 +285,10 @@ std::span<const float> CpuBackend::logits(const DeviceModel& model, const StepBa
   return {logits_.data(), rows * vocab};
 }
 
+void CpuBackend::run_on_host(uint32_t count, const std::function<void(uint32_t i, uint32_t thread)>& task) {
+  pool_.run(count, task);
+}
+
 void CpuBackend::copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) {
   static_cast<CpuKvPool&>(kv).copy(from, to);
 }

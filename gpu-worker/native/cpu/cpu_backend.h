@@ -35,6 +35,8 @@ class CpuBackend : public Backend {
   void attention(const DeviceModel& model, const StepBatch& batch, uint32_t layer, const float* qkv, const KvPool& kv,
                  float* y) override;
   std::span<const float> logits(const DeviceModel& model, const StepBatch& batch, const float* x) override;
+  uint32_t host_threads() const override { return pool_.threads(); }
+  void run_on_host(uint32_t count, const std::function<void(uint32_t i, uint32_t thread)>& task) override;
   void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) override;
 
  private:

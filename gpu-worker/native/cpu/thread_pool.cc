@@ -69,7 +69,7 @@ void ThreadPool::execute(const Stage* stages, uint32_t stage_count) {
   if (job.count == 0) return;
   if (workers_.empty() || job.count == 1) {
     for (uint32_t s = 0; s < stage_count; ++s)
-      for (uint32_t i = 0; i < stages[s].count; ++i) stages[s].call(stages[s].task, i);
+      for (uint32_t i = 0; i < stages[s].count; ++i) stages[s].call(stages[s].task, i, 0);
     return;
   }
   job_ = job;
@@ -103,7 +103,7 @@ void ThreadPool::work(uint32_t thread) {
       const bool last = s + 1 == job_.stage_count;
       // The early tickets were all taken before one of the last stage, so that they are done or running.
       if (last && early > 0) await(early_done_, early);
-      stage.call(stage.task, ticket);
+      stage.call(stage.task, ticket, thread);
       if (!last) arrive(early_done_, early);
       arrive(done_, count);
     }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace polygraft {
@@ -44,8 +45,8 @@ class ThreadPool {
 
   uint32_t threads() const { return threads_; }
 
-  // Calls task(i) once for each i < count, on all threads, and returns when all calls have returned. Tasks must not
-  // throw. One run at a time.
+  // Calls task(i), or task(i, thread) with thread < threads(), once for each i < count, on all threads, and returns when
+  // all calls have returned. Tasks must not throw. One run at a time.
   template <class Task>
   void run(uint32_t count, const Task& task) {
     const Stage stages[] = {stage(count, task)};
@@ -65,12 +66,18 @@ class ThreadPool {
   static constexpr uint32_t kMaxStages = 3;
   struct Stage {
     uint32_t count = 0;
-    void (*call)(const void* task, uint32_t i) noexcept = nullptr;
+    void (*call)(const void* task, uint32_t i, uint32_t thread) noexcept = nullptr;
     const void* task = nullptr;
   };
   template <class Task>
   static Stage stage(uint32_t count, const Task& task) {
-    return {count, [](const void* t, uint32_t i) noexcept { (*static_cast<const Task*>(t))(i); }, &task};
+    const auto call = [](const void* t, uint32_t i, [[maybe_unused]] uint32_t thread) noexcept {
+      if constexpr (std::is_invocable_v<const Task&, uint32_t, uint32_t>)
+        (*static_cast<const Task*>(t))(i, thread);
+      else
+        (*static_cast<const Task*>(t))(i);
+    };
+    return {count, call, &task};
   }
   struct Job {
     Stage stages[kMaxStages];

@@ -114,6 +114,11 @@ class Backend {
                          const KvPool& kv, float* y) = 0;
   // Final norm and head for `batch.output_rows`: logits [output_rows][vocab] in host memory, valid until the next call.
   virtual std::span<const float> logits(const DeviceModel& model, const StepBatch& batch, const float* x) = 0;
+  // Threads of this machine that the backend keeps, the caller's included.
+  virtual uint32_t host_threads() const = 0;
+  // Calls task(i, thread) for each i < count on those threads, thread < host_threads(), and returns when all calls have
+  // returned: for what the host does with a step's results. Tasks must not throw.
+  virtual void run_on_host(uint32_t count, const std::function<void(uint32_t i, uint32_t thread)>& task) = 0;
   // Copies one KV block of all layers (copy-on-write of shared prefixes).
   virtual void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) = 0;
 };

@@ -51,6 +51,10 @@ class FaultyBackend : public Backend {
   std::span<const float> logits(const DeviceModel& model, const StepBatch& batch, const float* x) override {
     return real_.logits(model, batch, x);
   }
+  uint32_t host_threads() const override { return real_.host_threads(); }
+  void run_on_host(uint32_t count, const std::function<void(uint32_t i, uint32_t thread)>& task) override {
+    real_.run_on_host(count, task);
+  }
   void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) override { real_.copy_kv_block(kv, from, to); }
 
  private:
