@@ -52,6 +52,7 @@ export function benchCommand(): Command {
     .option("--use-adapters <list>", "adapters that the requests use in turn; 0: the base", integers(0, 4096), [0, 1, 8])
     .option("--prompt-tokens <n>", "length of the prompts, random token ids", integer(1, 1_000_000), 32)
     .option("--output-tokens <n>", "tokens that each request generates", integer(2, 1_000_000), 64)
+    .option("--direct", "stream straight from the workers instead of through the router")
     .option("--repeat <n>", "runs of each case; medians are printed", integer(1, 1000), 3)
     .option("--json", "print one JSON object a line")
     .addHelpText(

@@ -12,6 +12,8 @@ import { LocalFleet } from "./local-fleet.js";
 export interface ServerOptions extends ConnectionOptions {
   readonly model?: string;
   readonly adapters?: string;
+  /** Streams straight from the workers. Default: as the environment says. */
+  readonly direct?: boolean;
 }
 
 /** Adds these options to a command. */
@@ -28,14 +30,15 @@ export async function withServer<T>(
   signal: AbortSignal,
   run: (client: Polygraft) => Promise<T>,
 ): Promise<T> {
+  const mode = options.direct === undefined ? {} : { direct: options.direct };
   if (options.model === undefined) {
     if (options.adapters !== undefined) throw new UsageError("--adapters needs --model: a running server has its adapters already");
-    await using client = new Polygraft(await clientOptions(options));
+    await using client = new Polygraft({ ...(await clientOptions(options)), ...mode });
     return await run(client);
   }
   const { model, adapters } = options;
   const onLog = (source: string, text: string): void => void process.stderr.write(prefixed(source, text));
   await using fleet = await LocalFleet.start({ model, adapters, onLog, signal });
-  await using client = new Polygraft({ address: fleet.address });
+  await using client = new Polygraft({ address: fleet.address, ...mode });
   return await Promise.race([run(client), fleet.failed]);
 }
