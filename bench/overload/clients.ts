@@ -9,13 +9,19 @@ export interface Ending {
   readonly millis: number;
 }
 
+/** Who asks. */
+export interface Asking {
+  ask(): Promise<Ending>;
+  close(): void;
+}
+
 /** As many adapters as make the shares of two workers about even. */
 const requests = Array.from({ length: 64 }, (_, index) => requestFor(`adapter-${index}`));
 
 const path = "/polygraft.v1.InferenceService/Generate";
 
 /** Clients with a deadline that take turns with addresses and do not retry. */
-export class Clients {
+export class Clients implements Asking {
   readonly #sessions: readonly ClientHttp2Session[];
   readonly #deadlineMillis: number;
   readonly #tokens: number;

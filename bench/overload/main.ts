@@ -2,7 +2,10 @@ import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import { markdownTable } from "../markdown-table.js";
 import { joinFleet } from "../relay/relays/join-fleet.js";
+import { Clients } from "./clients.js";
+import { DirectClients } from "./direct-clients.js";
 import { offer } from "./measure.js";
+import type { Asking } from "./clients.js";
 import type { Offer, Outcome } from "./measure.js";
 import { ModelWorker } from "./model-worker.js";
 import { picture } from "./picture.js";
@@ -27,12 +30,12 @@ const worker = { sequences: 8, queue: 512, stepMillis: 10, tokens: 24 };
 const deadlineMillis = 4 * worker.tokens * worker.stepMillis;
 /** Requests a second that the workers can do. */
 const capacity = (workers * worker.sequences * 1000) / (worker.tokens * worker.stepMillis);
-const ways = ["polygraft", "no router"];
+const ways = ["polygraft", "direct mode", "no router"];
 
 new Command("bench:overload")
   .description(
     "Offers more than a fleet can do: requests of a Poisson process, each with a deadline of four times what it takes alone,\n" +
-      `to ${workers} model workers of ${worker.sequences} sequences (${capacity.toFixed(0)} requests/s in all), through a router and straight to the workers.`,
+      `to ${workers} model workers of ${worker.sequences} sequences (${capacity.toFixed(0)} requests/s in all), through a router, by SDKs in direct mode\nbeside one, and straight to the workers.`,
   )
   .option("--seconds <n>", "length of each load; its first quarter does not count", "8")
   .option("--picture <file>", "writes goodput over load as SVG")
@@ -65,21 +68,30 @@ async function main(options: Options): Promise<void> {
 }
 
 async function measure(way: string, load: Offer): Promise<Outcome> {
-  const fleet = Array.from({ length: workers }, () => new ModelWorker(worker));
+  const isDirect = way === "direct mode";
+  const fleet = Array.from({ length: workers }, () => new ModelWorker({ ...worker, events: isDirect }));
   const addresses = await Promise.all(fleet.map((each) => each.listen()));
-  const router = way === "polygraft" ? await startRouterProcess() : undefined;
+  const router = way === "no router" ? undefined : await startRouterProcess();
   const leave: (() => void)[] = [];
+  let clients: Asking | undefined;
   try {
     if (router !== undefined) {
       for (const [index, address] of addresses.entries()) {
         const { sequences: maxSequences, queue: maxQueue } = worker;
-        leave.push(await joinFleet(router.address, { name: `worker-${index + 1}`, address, capacity: { maxSequences, maxQueue } }));
+        const member = { name: `worker-${index + 1}`, address, capacity: { maxSequences, maxQueue } };
+        // A router knows what it has sent itself; clients beside it know of each other only by what workers tell.
+        const load = isDirect ? () => fleet[index]!.load : undefined;
+        leave.push(await joinFleet(router.address, load === undefined ? member : { ...member, load }));
       }
     }
+    const { deadlineMillis: deadline, tokens } = load;
+    if (router === undefined) clients = new Clients(addresses, deadline, tokens);
+    else clients = isDirect ? new DirectClients(router.address, deadline, tokens) : new Clients([router.address], deadline, tokens);
     // What a start costs is not what is measured.
-    await offer(router === undefined ? addresses : [router.address], { ...load, requestsPerSecond: capacity / 2, seconds: 2 });
-    return await offer(router === undefined ? addresses : [router.address], load);
+    await offer(clients, { ...load, requestsPerSecond: capacity / 2, seconds: 2 });
+    return await offer(clients, load);
   } finally {
+    clients?.close();
     for (const each of leave) each();
     for (const each of fleet) each.close();
     await router?.stop();

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../peer/model/random.js";
 import { arrivals } from "./arrivals.js";
-import { Clients } from "./clients.js";
-import type { Ending } from "./clients.js";
+import type { Asking, Ending } from "./clients.js";
 
 /** An offered load. */
 export interface Offer {
@@ -28,9 +27,8 @@ export interface Outcome {
   readonly p99: number;
 }
 
-/** Offers a load to addresses, open loop: nobody waits for anybody. */
-export async function offer(addresses: readonly string[], load: Offer): Promise<Outcome> {
-  const clients = new Clients(addresses, load.deadlineMillis, load.tokens);
+/** Has clients offer a load, open loop: nobody waits for anybody. */
+export async function offer(clients: Asking, load: Offer): Promise<Outcome> {
   const millis = load.seconds * 1000;
   const counted = millis / 4;
   const begun = performance.now();
@@ -43,7 +41,6 @@ export async function offer(addresses: readonly string[], load: Offer): Promise<
     if (at >= counted) pending.push(ending);
   }
   const endings = await Promise.all(pending);
-  clients.close();
   const seconds = (millis - counted) / 1000;
   const of = (status: number) => endings.filter((ending) => ending.status === status);
   const times = of(0).map((ending) => ending.millis).sort((a, b) => a - b);

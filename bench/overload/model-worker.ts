@@ -1,7 +1,7 @@
 import { createServer } from "node:http2";
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { tokenMessage } from "../relay/message.js";
+import { acceptedMessage, finishedMessage, tokenMessage } from "../relay/message.js";
 
 /** How a worker of the model works. */
 export interface ModelWorkerOptions {
@@ -12,6 +12,8 @@ export interface ModelWorkerOptions {
   readonly stepMillis: number;
   /** Steps that a request takes. */
   readonly tokens: number;
+  /** Begins and ends responses with the events that the SDK expects. Default: false. */
+  readonly events?: boolean;
 }
 
 interface Sequence {
@@ -37,6 +39,15 @@ export class ModelWorker {
       session.on("error", () => {});
     });
     this.#server.on("stream", (stream) => this.#take(stream));
+  }
+
+  /** How busy it is, as workers tell it. */
+  get load(): { readonly runningRequests: number; readonly waitingRequests: number; readonly inFlightTokens: number } {
+    const { sequences, tokens } = this.#options;
+    let inFlightTokens = 0;
+    for (const { sent } of this.#sequences) inFlightTokens += tokens - sent;
+    const runningRequests = Math.min(this.size, sequences);
+    return { runningRequests, waitingRequests: this.size - runningRequests, inFlightTokens };
   }
 
   /** Sequences that run or wait. */
@@ -74,9 +85,10 @@ export class ModelWorker {
     let running = 0;
     for (const sequence of this.#sequences) {
       if (running++ === this.#options.sequences) return;
+      if (this.#options.events === true && sequence.sent === 0) sequence.stream.write(acceptedMessage);
       sequence.stream.write(tokenMessage);
       if (++sequence.sent < this.#options.tokens) continue;
-      sequence.stream.end();
+      sequence.stream.end(this.#options.events === true ? finishedMessage : undefined);
       this.#sequences.delete(sequence);
     }
   }

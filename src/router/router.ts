@@ -2,6 +2,7 @@ import { WorkerState } from "@polygraft/api";
 import { readCaller } from "./access/caller-headers.js";
 import { TokenIssuer } from "./access/token-issuer.js";
 import { Admission } from "./admission/admission.js";
+import { Crowding } from "./admission/crowding.js";
 import { ApiKeys } from "./admission/api-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
@@ -56,7 +57,8 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const health = new RouterHealth(fleet);
   const workers = new WorkerClients(certificates);
   const adapters = new RouterAdapterService({ catalog, candidates, workers, tokens });
-  const following = { fleet, catalog, policy: resolved.placement, tokens, timers };
+  const crowding = new Crowding(timers);
+  const following = { fleet, catalog, policy: resolved.placement, tokens, crowding, timers };
   const { name, heartbeatMillis } = resolved;
   const needsTls = resolved.certificates.workerCa !== undefined;
   const joining = { router: name, heartbeatMillis, accessKeys: () => tokens.accessKeys, needsTls };
@@ -83,7 +85,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const { maxStreams, maxQueue } = resolved;
   const streams = new StreamLimit(maxStreams + maxQueue);
   const running = () => Math.min(maxStreams, sequencesOf(fleet.view.members));
-  const admission = new Admission({ running, waiting: maxQueue }, timers.now);
+  const admission = new Admission({ running, waiting: maxQueue, crowded: () => crowding.note() }, timers.now);
   const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
   const parts = { candidates, streams, admission, breakers, tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
@@ -117,6 +119,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   async function close(): Promise<void> {
     stopSweeping();
     tokens.close();
+    crowding.close();
     certificates.close();
     workers.close();
     await relay.close();

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { FleetView } from "../../src/client/direct/fleet-view.js";
 import { TokenIssuer } from "../../src/router/access/token-issuer.js";
+import { Crowding } from "../../src/router/admission/crowding.js";
 import { serveFollow } from "../../src/router/direct/follow.js";
 import { Candidates, Catalog, Fleet, systemTimers } from "../../src/router/index.js";
 
@@ -101,7 +102,7 @@ test("a client in direct mode places every request as its router does, given the
           if (load !== undefined) fleet.load(member, LoadSample.fromPartial({ ...load, number }), 0);
           if (draining) fleet.drain(member, 0);
         }
-        await learn(view, { fleet, catalog, policy: bounds, tokens, timers: systemTimers });
+        await learn(view, { fleet, catalog, policy: bounds, tokens, crowding: new Crowding(systemTimers), timers: systemTimers });
         for (const { model, id, key = id, excluded, tieBreaker } of requests) {
           const there = candidates.find(model, id === undefined ? undefined : { id, revision: "", digest: "" });
           const here = view.find(model, id);

@@ -132,6 +132,29 @@ describe("a request goes through the router", () => {
     expect(names.flatMap((name) => them.callers(name))).toEqual([relayed]);
   });
 
+  test("while others wait at the router", async () => {
+    const release = deferred();
+    const slow: Script = async function* (request, context) {
+      yield accepted(request.requestId);
+      await release.promise;
+      yield* answer(first)(request, context);
+    };
+    await using router = await temporaryRouter({ maxStreams: 1 });
+    await using worker = await startScriptedWorker({ router: router.address, name: first, script: slow });
+    await listed(router, first);
+    await using plain = new Polygraft({ address: router.address });
+    const running = [plain.generate({ prompt: "1" }), plain.generate({ prompt: "2" })].map((generation) => generation.text());
+    await worker.received(1);
+    // Answered on the same connection, so that the router has the second one in its queue by then.
+    await plain.adapters.list().next();
+    await using client = new Polygraft({ address: router.address, direct: true });
+    const straight = client.generate({ prompt: "x" });
+    await client.adapters.list().next();
+    release.resolve();
+    expect(await Promise.all([...running, straight.text()])).toEqual([first, first, first]);
+    expect(worker.calls.map(callerOf)).toEqual([relayed, relayed, relayed]);
+  });
+
   test("when a worker takes no token, the second included", async () => {
     const seen: string[] = [];
     const picky: Script = async function* (request, context) {

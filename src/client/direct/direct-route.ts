@@ -134,12 +134,12 @@ export class DirectRoute {
   }
 
   async #open(tokens: number, { deadline, signal, trace }: DirectCall): Promise<DirectLeg | undefined> {
-    const { follower, connections } = this.#parts;
+    const { follower, connections, view } = this.#parts;
     const patience = Math.min(readyMs, (deadline - Date.now()) / 2);
     const isReady = await follower.ready(this.#request.adapter?.id, performance.now() + patience, signal);
     const worker = isReady ? this.#choose() : undefined;
     // Whoever has to wait waits at a router, where priorities and fair shares count.
-    if (worker === undefined || worker.draining || worker.full) return undefined;
+    if (worker === undefined || view.crowded || worker.draining || worker.full) return undefined;
     const share = worker.tally.dispatch(requestTokens(this.#request) - tokens);
     const transport = await connections.acquire(worker.address);
     const { token } = follower;

@@ -52,6 +52,7 @@ export class FleetView {
   #snapshot: Set<string> | undefined;
   #complete = false;
   #policy: PlacementPolicy = {};
+  #crowded = false;
 
   constructor(listener: FleetViewListener) {
     this.#listener = listener;
@@ -60,6 +61,11 @@ export class FleetView {
   /** How far a request may go from the first worker in its order of preference. */
   get policy(): PlacementPolicy {
     return this.#policy;
+  }
+
+  /** Whether requests wait at the router, and so should all. */
+  get crowded(): boolean {
+    return this.#crowded;
   }
 
   /** Whether the fleet, and that adapter if there is one, are known. */
@@ -75,7 +81,12 @@ export class FleetView {
   apply({ message }: FollowResponse): void {
     switch (message?.$case) {
       case "rules":
+        // The first message of a stream: what an earlier one said is over.
         this.#policy = message.value;
+        this.#crowded = false;
+        return;
+      case "crowding":
+        this.#crowded = message.value.crowded;
         return;
       case "fleet":
         return this.#applyFleet(message.value);

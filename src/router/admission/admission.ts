@@ -27,6 +27,8 @@ export interface AdmissionLimits {
   readonly running: () => number;
   /** Requests that wait. */
   readonly waiting: number;
+  /** Hears of each request that did not get a place at once. Default: nobody does. */
+  readonly crowded?: () => void;
 }
 
 /** A place, or the wait for one. */
@@ -118,6 +120,7 @@ export class Admission {
   #enter(entry: Entry): void {
     const { applicant } = entry;
     if (this.#waiting.length === 0 && this.#running < this.#limits.running()) return applicant.granted();
+    this.#limits.crowded?.();
     const late = this.#tooLate(applicant, this.#millisUntilTurn(applicant));
     if (late !== undefined) return applicant.refused(late);
     if (this.#waiting.length >= this.#limits.waiting) {

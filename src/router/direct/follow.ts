@@ -3,6 +3,7 @@ import type { FleetWorker, FollowRequest, FollowResponse } from "@polygraft/api"
 import { resolvePolicy } from "@polygraft/placement";
 import type { PlacementPolicy } from "@polygraft/placement";
 import type { TokenHolder, TokenIssuer } from "../access/token-issuer.js";
+import type { Crowding } from "../admission/crowding.js";
 import type { Catalog } from "../catalog/catalog.js";
 import { serverError } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
@@ -18,6 +19,7 @@ export interface FollowParts {
   readonly catalog: Catalog;
   readonly policy: PlacementPolicy;
   readonly tokens: TokenIssuer;
+  readonly crowding: Crowding;
   readonly timers: Timers;
 }
 
@@ -43,7 +45,12 @@ export async function* serveFollow(
   });
   try {
     yield { message: { $case: "rules", value: resolvePolicy(parts.policy) } };
-    yield* merge(tokens(caller, parts, either), changes(watchFleet({ residency: false }, either, fleet, timers)), sightings(interest, either));
+    yield* merge(
+      tokens(caller, parts, either),
+      changes(watchFleet({ residency: false }, either, fleet, timers)),
+      sightings(interest, either),
+      crowds(parts.crowding, either),
+    );
     if (failure !== undefined) throw failure;
   } finally {
     stop();
@@ -91,6 +98,18 @@ function briefly(worker: FleetWorker, told: Map<string, Told>): FleetWorker {
   if (known?.hello === hello) return { hello: known.brief, state, load, adapters };
   told.set(name, { hello, brief: WorkerHello.create({ name, epoch }) });
   return worker;
+}
+
+/** Whether the router is crowded, each time that this is another answer. */
+async function* crowds(crowding: Crowding, signal: AbortSignal): AsyncGenerator<FollowResponse> {
+  for (let told = false; !signal.aborted; ) {
+    if (crowding.crowded === told) {
+      await until(signal, (done) => crowding.listen(done));
+      continue;
+    }
+    told = crowding.crowded;
+    yield { message: { $case: "crowding", value: { crowded: told } } };
+  }
 }
 
 async function* sightings(interest: Interest, signal: AbortSignal): AsyncGenerator<FollowResponse> {

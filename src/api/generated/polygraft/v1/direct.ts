@@ -38,6 +38,9 @@ export interface FollowResponse {
     | //
     /** Adapters that were asked for. */
     { $case: "sightings"; value: AdapterSightings }
+    | //
+    /** Whether the router is crowded. Until it says so, it is not. */
+    { $case: "crowding"; value: Crowding }
     | undefined;
 }
 
@@ -57,6 +60,15 @@ export interface AccessToken {
   token: string;
   /** Milliseconds from now until it expires. */
   validMillis: number;
+}
+
+/** Whether requests have had to wait in the router. */
+export interface Crowding {
+  /**
+   * They have, a moment ago: send everything through the router, where priorities, fair shares and deadlines decide who
+   * goes first. A client that went past those who wait would take their turn.
+   */
+  crowded: boolean;
 }
 
 /** What a router knows of adapters that matters to placement. */
@@ -173,6 +185,9 @@ export const FollowResponse: MessageFns<FollowResponse> = {
       case "sightings":
         AdapterSightings.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "crowding":
+        Crowding.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -222,6 +237,14 @@ export const FollowResponse: MessageFns<FollowResponse> = {
             message.message = { $case: "sightings", value: AdapterSightings.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "crowding", value: Crowding.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -261,6 +284,12 @@ export const FollowResponse: MessageFns<FollowResponse> = {
       case "sightings": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "sightings", value: AdapterSightings.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "crowding": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "crowding", value: Crowding.fromPartial(object.message.value) };
         }
         break;
       }
@@ -411,6 +440,61 @@ export const AccessToken: MessageFns<AccessToken> = {
     const message = createBaseAccessToken();
     message.token = object.token ?? "";
     message.validMillis = object.validMillis ?? 0;
+    return message;
+  },
+};
+
+function createBaseCrowding(): Crowding {
+  return { crowded: false };
+}
+
+export const Crowding: MessageFns<Crowding> = {
+  encode(message: Crowding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.crowded !== false) {
+      writer.uint32(8).bool(message.crowded);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Crowding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCrowding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.crowded = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Crowding>): Crowding {
+    return Crowding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Crowding>): Crowding {
+    const message = createBaseCrowding();
+    message.crowded = object.crowded ?? false;
     return message;
   },
 };
