@@ -1,5 +1,6 @@
 import type { CallScope } from "./call-scope.js";
 import type { Direct } from "./direct/direct.js";
+import { isOutOfReach } from "./direct/direct-route.js";
 import type { DirectRoute } from "./direct/direct-route.js";
 import { formatAdapterRef } from "./adapter-reference.js";
 import { runAttempt } from "./attempt.js";
@@ -14,9 +15,11 @@ import type { GenerateRequest } from "./request.js";
 import { toProtoRequest } from "./request-to-proto.js";
 import { Resumption } from "./resumption.js";
 import { retryDelayMs, sleep } from "./retry.js";
+import type { RetryBudget } from "@polygraft/placement";
 import type { RetryPolicy } from "./retry.js";
 import { GenerationSpan } from "./tracing.js";
 import type { Transports } from "./transports.js";
+import { Tried } from "./tried.js";
 import { Watchdog } from "./watchdog.js";
 
 /** All that a generation needs to run. */
@@ -29,6 +32,8 @@ export interface GenerationPlan {
   readonly options: GenerateOptions;
   readonly headers: readonly (Headers | undefined)[];
   readonly retry: RetryPolicy;
+  /** Of all generations of the client together. */
+  readonly retries: RetryBudget;
   readonly scope: CallScope;
 }
 
@@ -55,13 +60,16 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
     const { deadline, signal } = scope;
     const resumption = new Resumption(message);
     let next: typeof message = message;
+    const tried = new Tried();
     let retries = 0;
     for (let attempt = 1; ; attempt++) {
       const tokensBefore = resumption.tokens;
       const direct = route && (await watchdog.during(route.next(tokensBefore, { deadline, signal, trace: span.context })));
+      tried.tell(metadata);
       const leg = direct ?? { transport: transports.current, metadata, signal };
       const { transport } = leg;
       call.address = transport.address.target;
+      if (direct !== undefined) call.worker = direct.worker;
       const events = runAttempt(transport, next, { metadata: leg.metadata, deadline, signal: leg.signal }, attempt);
       let heard = false;
       try {
@@ -73,6 +81,7 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
           yield it.value;
         }
         route?.finished();
+        plan.retries.deposit();
         return;
       } catch (failure) {
         const error = errorFromCall(failure, call);
@@ -80,10 +89,14 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
         transports.turnFrom(transport, error);
         const again = resumption.next(error);
         if (again === undefined) throw error;
+        // Whoever has brought the stream forward has not wasted a try.
+        const progressed = resumption.tokens > tokensBefore;
+        if (progressed) tried.progressed();
+        const attempts = direct !== undefined && isOutOfReach(error, heard) ? 1 : tried.failed(failure, error);
         if (route?.movesOn(error, heard) !== true) {
-          // Whoever has brought the stream forward has not wasted a try.
-          if (resumption.tokens > tokensBefore) retries = 0;
-          await backOff(plan, error, retries++);
+          if (progressed) retries = 0;
+          else retries += attempts - 1;
+          await backOff(plan, error, retries++, progressed);
         }
         next = again;
         span.retried(error);
@@ -103,8 +116,9 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
 }
 
 /** Waits until the request may be repeated, or throws the error if it may not. */
-async function backOff({ scope, retry }: GenerationPlan, error: PolygraftError, retries: number): Promise<void> {
+async function backOff(plan: GenerationPlan, error: PolygraftError, retries: number, progressed: boolean): Promise<void> {
+  const { scope, retry } = plan;
   const delay = retryDelayMs(retry, error, retries, scope.deadline - Date.now(), Math.random());
-  if (delay === undefined) throw error;
+  if (delay === undefined || !(progressed || plan.retries.withdraw())) throw error;
   await sleep(delay, scope.signal).catch(() => scope.signal.throwIfAborted());
 }

@@ -9,6 +9,7 @@ import { Generation } from "./generation.js";
 import { asciiHeader } from "./metadata.js";
 import type { CallOptions, GenerateOptions, PolygraftOptions } from "./options.js";
 import type { GenerateRequest } from "./request.js";
+import { RetryBudget } from "@polygraft/placement";
 import { retryPolicy } from "./retry.js";
 import { Transports } from "./transports.js";
 
@@ -29,6 +30,7 @@ export class Polygraft implements AsyncDisposable {
   readonly fleet: Fleet;
   readonly #transports: Transports;
   readonly #calls: Calls;
+  readonly #retries = new RetryBudget();
   readonly #direct: Direct | undefined;
   readonly #options: PolygraftOptions;
 
@@ -87,6 +89,7 @@ export class Polygraft implements AsyncDisposable {
       requestId,
       options,
       headers: [...this.#calls.headers, options.headers],
+      retries: this.#retries,
       retry: retryPolicy(this.#options.retry, options.retry),
       scope,
     });

@@ -3,7 +3,10 @@ import type { PolygraftError } from "./error.js";
 
 /** When a failed attempt is repeated, or its rest asked for: never beyond the deadline. */
 export interface RetryOptions {
-  /** Most repetitions in a row that bring no further output. Default: 2. */
+  /**
+   * Most repetitions in a row that bring no further output, those by routers included. Default: 2. All of a client are
+   * also bounded by a share of its requests that succeed.
+   */
   readonly maxRetries?: number;
   /** Wait before the first repetition, in milliseconds, doubled for each further one. Default: 100. */
   readonly initialBackoffMs?: number;

@@ -9,4 +9,5 @@ export { type Placement, type PlacementReason, type PlacementRequest, place } fr
 export { checkPolicy, defaultPolicy, type PlacementPolicy, resolvePolicy } from "./policy.js";
 export { type AdapterRoom, type AdapterSize, rankUnitsOf, smallestUnitBytes } from "./rank-units.js";
 export { prefers } from "./rendezvous.js";
+export { RetryBudget, type RetryLimits } from "./retry-budget.js";
 export { type KeyLoad, replicas } from "./replicas.js";

@@ -13,6 +13,7 @@ import { startControlServer } from "./control/control-server.js";
 import { RouterHealth } from "./control/health.js";
 import { Breakers } from "./dispatch/breakers.js";
 import { Candidates } from "./dispatch/candidates.js";
+import { RetryBudget } from "@polygraft/placement";
 import { sequencesOf } from "./dispatch/capacity.js";
 import { HandOver } from "./dispatch/hand-over.js";
 import { serveFollow } from "./direct/follow.js";
@@ -87,7 +88,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   const running = () => Math.min(maxStreams, sequencesOf(fleet.view.members));
   const admission = new Admission({ running, waiting: maxQueue, crowded: () => crowding.note() }, timers.now);
   const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
-  const parts = { candidates, streams, admission, breakers, tokens, control: { name: "router", address: control.address }, log };
+  const parts = { candidates, streams, admission, breakers, retries: new RetryBudget(), tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const handshakeFailed = seldom((fields) => log.warn("a client's TLS handshake failed", fields), timers);
   const targetFailed = seldom((fields) => log.warn("a connection to a worker failed", fields), timers);

@@ -22,6 +22,8 @@ export interface DirectParts {
 
 /** An attempt at a worker. */
 export interface DirectLeg {
+  /** Its name. */
+  readonly worker: string;
   readonly transport: Transport;
   readonly metadata: Metadata;
   /** Aborted when the call is, or when the worker is given up. */
@@ -62,6 +64,11 @@ const worrying: ReadonlySet<string> = new Set(["INTERNAL", "UNKNOWN"]);
 
 /** Such answers in a row after which a worker's requests go through the router for a while. */
 const maxFailures = 5;
+
+/** Whether a worker has not failed a request, but cannot be asked by this client. */
+export function isOutOfReach({ code }: PolygraftError, heard: boolean): boolean {
+  return code === "UNAUTHENTICATED" || (!heard && code === "UNAVAILABLE");
+}
 
 /** One request on its way along the preference list of its key, and off it: to the router. */
 export class DirectRoute {
@@ -105,7 +112,7 @@ export class DirectRoute {
       follower.refused(running.token);
       return (this.#hadNewToken = true);
     }
-    if (failure.code === "UNAUTHENTICATED" || (!heard && failure.code === "UNAVAILABLE")) {
+    if (isOutOfReach(failure, heard)) {
       // Out of this client's reach, but perhaps not out of the router's: to go elsewhere would load the adapter anew.
       connections.failed(running.worker.address);
       return (this.#relayed = true);
@@ -153,7 +160,7 @@ export class DirectRoute {
     this.#running = { worker, transport, token, share, calledOff };
     // The caller's own key is the router's business.
     const metadata = callMetadata([...this.#headers, { authorization: `Bearer ${token}` }], trace);
-    return { transport, metadata, signal: AbortSignal.any([signal, calledOff.signal]) };
+    return { worker: worker.name, transport, metadata, signal: AbortSignal.any([signal, calledOff.signal]) };
   }
 
   #choose(): DirectWorker | undefined {

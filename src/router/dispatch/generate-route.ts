@@ -1,5 +1,5 @@
 import { place, placementKey, preferenceList } from "@polygraft/placement";
-import type { Dispatched, Placement, PlacementFleet, PlacementRequest } from "@polygraft/placement";
+import type { Dispatched, Placement, PlacementFleet, PlacementRequest, RetryBudget } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
@@ -11,8 +11,10 @@ import type { Candidates } from "./candidates.js";
 import { DeliveredOutput } from "./delivered-output.js";
 import { remainderOf } from "./remainder.js";
 import type { RequestHead } from "./request-head.js";
+import { triedHeaders } from "./tried-before.js";
+import type { TriedBefore } from "./tried-before.js";
 
-/** Most workers that are tried for one request, one after another without output from any. */
+/** Most workers that are tried for one request, one after another without output from any; its client's tries count. */
 export const maxAttempts = 3;
 
 /** Most names in `polygraft-candidates`. */
@@ -46,6 +48,8 @@ export class GenerateRoute implements Route {
   readonly #head: RequestHead;
   readonly #candidates: Candidates;
   readonly #breakers: Breakers;
+  readonly #retries: RetryBudget;
+  readonly #before: TriedBefore;
   /** Processes that were tried: a worker that has started anew since then may be tried again. */
   readonly #tried: FleetMember[] = [];
   readonly #delivered: DeliveredOutput | undefined;
@@ -63,11 +67,15 @@ export class GenerateRoute implements Route {
     head: RequestHead,
     candidates: Candidates,
     breakers: Breakers,
+    retries: RetryBudget,
+    before: TriedBefore,
     sent: { readonly appended: Uint8Array; readonly headers: Readonly<Record<string, string>> },
   ) {
     this.#head = head;
     this.#candidates = candidates;
     this.#breakers = breakers;
+    this.#retries = retries;
+    this.#before = before;
     this.#key = placementKey(head.routing.key, head.adapter);
     this.appended = sent.appended;
     this.headers = sent.headers;
@@ -87,6 +95,10 @@ export class GenerateRoute implements Route {
   /** Names of the workers tried, in order. */
   get tried(): readonly string[] {
     return this.#tried.map(({ name }) => name);
+  }
+
+  get failureTrailers(): Readonly<Record<string, string>> {
+    return triedHeaders(this.#attempts, this.tried);
   }
 
   /** Times that another worker went on in mid-stream. */
@@ -143,8 +155,11 @@ export class GenerateRoute implements Route {
 
   #choose(): FleetMember | Failure {
     const { routing, model, adapter } = this.#head;
-    const limit = routing.failover === false || routing.worker !== "" ? 1 : maxAttempts;
+    const before = this.#countBefore > 0 ? 0 : this.#before.attempts;
+    const limit = routing.failover === false || routing.worker !== "" ? 1 : Math.max(1, maxAttempts - before);
     if (this.#attempts >= limit) return this.#exhausted();
+    // Whoever has brought its stream forward since is no repetition.
+    if (this.#attempts > 0 && !this.#retries.withdraw()) return this.#exhausted("too many requests fail to try another one");
     if (routing.worker !== "") {
       this.#reason = "pinned";
       return this.#candidates.member(routing.worker) ?? noWorker(`worker "${routing.worker}" is not in the fleet`);
@@ -185,15 +200,16 @@ export class GenerateRoute implements Route {
 
   /** Around the workers that are left alone, unless there are no others. */
   #place(fleet: PlacementFleet, request: PlacementRequest): Placement | undefined {
-    const avoided = this.#breakers.closedTo();
+    const closed = this.#breakers.closedTo();
+    const avoided = this.#before.workers.size === 0 ? closed : new Set([...closed, ...this.#before.workers]);
     const { policy } = this.#candidates;
     const around = avoided.size === 0 ? undefined : place(fleet, { ...request, excluded: new Set([...(request.excluded ?? []), ...avoided]) }, policy);
     return around ?? place(fleet, request, policy);
   }
 
-  #exhausted(): Failure {
+  #exhausted(why?: string): Failure {
     const tried = this.tried.join(", ");
-    return noWorker(`no worker could be reached; tried: ${tried}`, { tried });
+    return noWorker(`no worker could be reached; tried: ${tried}${why === undefined ? "" : `; ${why}`}`, { tried });
   }
 
   #explain(): string {

@@ -3,6 +3,7 @@ import { AdapterServiceDefinition, DirectServiceDefinition, FleetServiceDefiniti
 import { Status } from "nice-grpc";
 import { HealthDefinition } from "nice-grpc-server-health";
 import { callerHeaders } from "../access/caller-headers.js";
+import type { RetryBudget } from "@polygraft/placement";
 import type { TokenHolder, TokenIssuer } from "../access/token-issuer.js";
 import type { ApiKeys } from "../admission/api-keys.js";
 import type { Admission, Place } from "../admission/admission.js";
@@ -17,6 +18,8 @@ import { GenerateRoute } from "./generate-route.js";
 import { checkRequestHead, readRequestHead, requestIdField, tenantField } from "./request-head.js";
 import type { RequestHead } from "./request-head.js";
 import { RequestSpan } from "./request-span.js";
+import { readTriedBefore } from "./tried-before.js";
+import type { TriedBefore } from "./tried-before.js";
 
 /** What the policy decides with. */
 export interface RouterPolicyParts {
@@ -28,6 +31,8 @@ export interface RouterPolicyParts {
   /** Says which of them run. */
   readonly admission: Admission;
   readonly breakers: Breakers;
+  /** Bounds how many generations are sent to another worker, of all clients together. */
+  readonly retries: RetryBudget;
   /** Has workers take the router's calls. */
   readonly tokens: TokenIssuer;
   /** Absent: everybody is welcome. */
@@ -92,6 +97,7 @@ class GenerateDispatch implements Dispatch {
   readonly kind = "dispatch";
   readonly preambleTag = acceptedTag;
   readonly #parts: RouterPolicyParts;
+  readonly #before: TriedBefore;
   readonly #span: RequestSpan;
   #route: GenerateRoute | undefined;
   #requestId = "";
@@ -104,6 +110,7 @@ class GenerateDispatch implements Dispatch {
     this.#caller = callerOf(call, parts.apiKeys);
     this.#parts = parts;
     this.#span = new RequestSpan(call.headers);
+    this.#before = readTriedBefore(call.headers);
   }
 
   route(message: Buffer): Route | Failure {
@@ -118,10 +125,10 @@ class GenerateDispatch implements Dispatch {
       ...(head.requestId === "" ? [requestIdField(requestId)] : []),
       ...(tenant === undefined ? [] : [tenantField(head.qos, tenant)]),
     ]);
-    const { candidates, breakers, tokens } = this.#parts;
+    const { candidates, breakers, retries, tokens } = this.#parts;
     const sent = { appended, headers: { ...this.#span.headers(), authorization: tokens.authorization } };
     this.#head = head;
-    this.#route = new GenerateRoute({ ...head, requestId }, candidates, breakers, sent);
+    this.#route = new GenerateRoute({ ...head, requestId }, candidates, breakers, retries, this.#before, sent);
     return this.#route;
   }
 
@@ -143,6 +150,7 @@ class GenerateDispatch implements Dispatch {
 
   ended(outcome: Outcome): void {
     this.#outcome = outcome;
+    if (outcome.status === Status.OK) this.#parts.retries.deposit();
     this.#route?.release();
     this.#parts.streams.leave();
     this.#place?.leave(tellsPace(outcome));

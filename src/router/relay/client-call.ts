@@ -121,8 +121,8 @@ export class ClientCall {
   }
 
   /** Ends the call with a failure. */
-  fail(failure: Failure): void {
-    this.finish(failureTrailers(failure));
+  fail(failure: Failure, trailers: Readonly<Record<string, string>> = {}): void {
+    this.finish({ ...failureTrailers(failure), ...trailers });
   }
 
   /**

@@ -124,8 +124,8 @@ export class DispatchedCall {
   #tryNext(route: Route, last: { readonly target: Target; readonly answer: Answer } | undefined): void {
     const next = route.next();
     if (!isFailure(next)) return this.#attempt(route, next, this.#request, false);
-    if (last === undefined) return this.#fail(next);
-    this.#client.finish(last.answer.trailers, route.responseHeaders(last.target));
+    if (last === undefined) return this.#fail(next, route);
+    this.#client.finish({ ...last.answer.trailers, ...route.failureTrailers }, route.responseHeaders(last.target));
     this.#end(last.answer.status, last.target);
   }
 
@@ -167,7 +167,8 @@ export class DispatchedCall {
           pass(gate.release());
           if (gate.torn && answer.status === Status.OK) return this.#lose(route, target, "its last message is torn");
         }
-        this.#client.finish(answer.trailers, { ...head, ...route.responseHeaders(target) });
+        const more = answer.status === Status.OK ? {} : route.failureTrailers;
+        this.#client.finish({ ...answer.trailers, ...more }, { ...head, ...route.responseHeaders(target) });
         this.#end(answer.status, target);
       },
       lost: (cause) => {
@@ -198,12 +199,12 @@ export class DispatchedCall {
 
   #lose(route: Route, target: Target, cause: string): void {
     const failure = route.lost(target, cause);
-    this.#client.fail(failure);
+    this.#client.fail(failure, route.failureTrailers);
     this.#end(failure.status, target);
   }
 
-  #fail(failure: Failure): void {
-    this.#client.fail(failure);
+  #fail(failure: Failure, route?: Route): void {
+    this.#client.fail(failure, route?.failureTrailers);
     this.#end(failure.status);
   }
 

@@ -95,6 +95,8 @@ export interface Route {
   movesOn(status: number, reason: string | undefined): boolean;
   /** Response headers to set for a client that this target answers. */
   responseHeaders(target: Target): Readonly<Record<string, string>>;
+  /** Trailers to set, over those of the target, where the call fails. */
+  readonly failureTrailers: Readonly<Record<string, string>>;
   /** What a client is told whose target was lost after its answer had begun. */
   lost(target: Target, cause: string): Failure;
 }
