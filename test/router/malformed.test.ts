@@ -1,3 +1,4 @@
+import { constants } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { gzipSync } from "node:zlib";
@@ -192,12 +193,29 @@ describe("bytes on the wire", () => {
     await expectAlive();
   });
 
-  test("streams that are opened and reset at once, again and again, exhaust nothing", async () => {
+  test("streams that are opened and reset again and again end their connection, with advice, and no other", async () => {
+    await using strict = await temporaryRouter({ relay: { resets: { burst: 20, perSecond: 1 } } });
+    using other = rawClient(strict.address);
+    await other.settled();
+    const client = rawClient(strict.address);
+    const advice = new Promise<number>((resolve) => client.session.once("goaway", resolve));
+    const closed = new Promise<void>((resolve) => client.session.once("close", () => resolve()));
+    const reset = async (count: number) => {
+      for (let index = 0; index < count; index++) client.open().close(constants.NGHTTP2_CANCEL);
+      await client.settled();
+    };
+    await reset(20);
+    await reset(30).catch(() => {});
+    expect(await advice).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    await closed;
+    await other.settled();
+  });
+
+  test("without a pause they exhaust nothing either", async () => {
     const client = rawClient(router.address);
     const closed = new Promise<void>((resolve) => client.session.once("close", () => resolve()));
     for (let index = 0; index < 3000 && !client.session.destroyed && !client.session.closed; index++) {
-      const stream = client.open();
-      stream.close(8);
+      client.open().close(constants.NGHTTP2_CANCEL);
       if (index % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     client.session.close();

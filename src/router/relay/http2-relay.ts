@@ -16,6 +16,8 @@ import type { KeepaliveOptions } from "./keepalive.js";
 import { passThrough } from "./passage.js";
 import type { CallPolicy, Relay } from "./relay.js";
 import type { RelayTls } from "./relay-tls.js";
+import { ResetGuard } from "./reset-guard.js";
+import type { ResetLimits } from "./reset-guard.js";
 import { SessionPool } from "./session-pool.js";
 
 /** Limits of a relay. Sizes are bytes, times milliseconds. */
@@ -30,6 +32,8 @@ export interface RelayOptions {
   readonly maxConnections: number;
   /** Calls at once on one client connection. A client waits, or opens another one. */
   readonly maxStreamsPerSession: number;
+  /** Calls that may be reset on one client connection. What is more ends it with ENHANCE_YOUR_CALM. */
+  readonly resets: ResetLimits;
   /** Request headers of one call. */
   readonly maxHeaderBytes: number;
   /** What one stream may have on its way to the relay. A slow reader is felt by its writer from there on. */
@@ -52,6 +56,8 @@ export const defaultRelayOptions: RelayOptions = {
   requestTimeoutMillis: 30_000,
   maxConnections: 10_000,
   maxStreamsPerSession: 1024,
+  // Below the 1,000 and 33 with which nghttp2 itself gives up, as INTERNAL_ERROR.
+  resets: { burst: 900, perSecond: 32 },
   maxHeaderBytes: 16 * 1024,
   streamWindowBytes: 64 * 1024,
   sessionWindowBytes: 1024 * 1024,
@@ -141,6 +147,13 @@ export class Http2Relay implements Relay {
     session.setLocalWindowSize(this.#options.sessionWindowBytes);
     session.on("error", () => {});
     session.once("close", () => this.#sessions.delete(session));
+    const guard = new ResetGuard(this.#options.resets, () => this.#timers.now());
+    session.on("stream", (stream) => {
+      stream.once("close", () => {
+        const wasReset = (stream.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR;
+        if (wasReset && !guard.allow()) endSoon(session, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      });
+    });
     keepAlive(session, () => true, this.#options.clientKeepalive, this.#timers);
   }
 
@@ -177,6 +190,11 @@ export class Http2Relay implements Relay {
         }).start();
     }
   }
+}
+
+/** Ends a session with GOAWAY; not at once, because Node does not survive it while the session's own frames are read. */
+function endSoon(session: ServerHttp2Session, code: number): void {
+  setImmediate(() => session.destroy(new Error("the client resets too many calls"), code));
 }
 
 /** Sends GOAWAY; resolves when the last stream has ended. */
