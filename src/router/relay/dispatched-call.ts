@@ -12,6 +12,7 @@ import { framed, noMessage, RequestReader, tooManyMessages, unframed } from "./r
 import { ResponseGate } from "./response-gate.js";
 import type { SessionPool } from "./session-pool.js";
 import { reasonOf, statusDetailsHeader } from "./status-details.js";
+import type { Turns } from "./turns.js";
 import { UpstreamCall } from "./upstream-call.js";
 import type { Answer } from "./upstream-call.js";
 
@@ -27,6 +28,8 @@ export interface DispatchEnvironment {
   /** Request headers that stay here, such as credentials. */
   readonly drop: ReadonlySet<string>;
   readonly timers: Timers;
+  /** In which calls are begun. */
+  readonly turns: Turns;
   readonly onBug: (error: unknown) => void;
 }
 
@@ -90,13 +93,21 @@ export class DispatchedCall {
     this.#reader = undefined;
     this.#stopWaiting();
     const encoding = single(this.#client.head.headers, "grpc-encoding") ?? "identity";
-    reader
-      .message(encoding)
-      .then((message) => this.#plan(message))
-      .catch((error: unknown) => {
+    const message = reader.message(encoding);
+    if (message instanceof Promise) void message.then((inflated) => this.#planSoon(inflated));
+    else this.#planSoon(message);
+  }
+
+  /** Not at once: what has begun goes before what comes new. */
+  #planSoon(message: Buffer | Failure): void {
+    this.#environment.turns.add(() => {
+      try {
+        this.#plan(message);
+      } catch (error) {
         this.#environment.onBug(error);
         this.#fail(bug);
-      });
+      }
+    });
   }
 
   #plan(message: Buffer | Failure): void {

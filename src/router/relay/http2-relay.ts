@@ -19,6 +19,7 @@ import type { RelayTls } from "./relay-tls.js";
 import { ResetGuard } from "./reset-guard.js";
 import type { ResetLimits } from "./reset-guard.js";
 import { SessionPool } from "./session-pool.js";
+import { Turns } from "./turns.js";
 
 /** Limits of a relay. Sizes are bytes, times milliseconds. */
 export interface RelayOptions {
@@ -86,6 +87,7 @@ export class Http2Relay implements Relay {
   readonly #pool: SessionPool;
   readonly #budget: ByteBudget;
   readonly #drop: ReadonlySet<string>;
+  readonly #turns = new Turns();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #onBug: (error: unknown) => void;
 
@@ -186,6 +188,7 @@ export class Http2Relay implements Relay {
           requestTimeoutMillis: this.#options.requestTimeoutMillis,
           drop: this.#drop,
           timers: this.#timers,
+          turns: this.#turns,
           onBug: this.#onBug,
         }).start();
     }

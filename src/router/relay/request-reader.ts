@@ -49,12 +49,16 @@ export class RequestReader {
     return this.#received > this.#expected ? tooManyMessages : undefined;
   }
 
-  /** The message without its prefix, uncompressed, or why it cannot be had. Needs `complete`. */
-  async message(encoding: string): Promise<Buffer | Failure> {
+  /** The message without its prefix, uncompressed, or why it cannot be had: at once unless it is compressed. Needs `complete`. */
+  message(encoding: string): Buffer | Failure | Promise<Buffer | Failure> {
     const whole = this.#joined();
     const body = whole.subarray(prefixBytes);
     if (whole[0] === 0) return body;
     if (encoding !== "gzip" && encoding !== "deflate") return unknownEncoding(encoding);
+    return this.#inflate(body, encoding);
+  }
+
+  async #inflate(body: Buffer, encoding: "gzip" | "deflate"): Promise<Buffer | Failure> {
     try {
       return await inflaters[encoding](body, { maxOutputLength: this.#maxBytes });
     } catch (error) {

@@ -46,6 +46,7 @@ export class ResponseGate {
 
   /** Takes bytes from the worker; returns those that may go to the client now. */
   push(chunk: Buffer): Buffer {
+    if (this.#open && this.#held.length === 0 && this.#passing === 0 && isOneMessage(chunk)) return chunk;
     const bytes = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     let end = this.#open ? Math.min(this.#passing, bytes.length) : this.#preamble;
     this.#passing = Math.max(0, this.#passing - (this.#open ? end : 0));
@@ -89,4 +90,9 @@ export class ResponseGate {
   #isPreamble(bytes: Buffer, start: number, size: number): boolean {
     return bytes[start] === 0 && size > prefixBytes && bytes[start + prefixBytes] === this.#preambleTag;
   }
+}
+
+/** What nearly all chunks are once a stream runs: nothing has to be cut. */
+function isOneMessage(chunk: Buffer): boolean {
+  return chunk.length >= prefixBytes && chunk.readUInt32BE(1) === chunk.length - prefixBytes;
 }
