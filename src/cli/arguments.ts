@@ -55,6 +55,11 @@ export function routerAddress(text: string): string {
   return scheme + hostPort(text.slice(scheme.length));
 }
 
+/** Parses several of those, with commas between. */
+export function routerAddresses(text: string): string {
+  return text.split(",").map(routerAddress).join(",");
+}
+
 /** Parses a size in bytes: a number with an optional suffix K, M, G or T, each 1024 times the one before. */
 export function byteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?$/i.exec(text.trim());

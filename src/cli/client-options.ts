@@ -2,6 +2,7 @@ import type { PolygraftOptions } from "@polygraft/client";
 import { readCertificates } from "@polygraft/tls";
 import { Option } from "commander";
 import type { Command } from "commander";
+import { routerAddresses } from "./arguments.js";
 import { UsageError } from "./exit.js";
 
 /** How a client command reaches its server, as commander parsed it. */
@@ -24,8 +25,8 @@ export function addTlsOptions(command: Command): Command {
 
 /** Adds all options of a command that talks to a running server. */
 export function addConnectionOptions(command: Command): Command {
-  const router = new Option("-r, --router <host:port>", 'router or worker to talk to; "https://host:port" for TLS');
-  return addTlsOptions(command.addOption(router.env("POLYGRAFT_ADDRESS").default("127.0.0.1:50051")));
+  const router = new Option("-r, --router <host:port>", 'router or worker to talk to; "https://host:port" for TLS; several of one fleet with commas');
+  return addTlsOptions(command.addOption(router.env("POLYGRAFT_ADDRESS").argParser(routerAddresses).default("127.0.0.1:50051")));
 }
 
 /**

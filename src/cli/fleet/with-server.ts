@@ -1,7 +1,7 @@
 import { Polygraft } from "@polygraft/client";
 import { Option } from "commander";
 import type { Command } from "commander";
-import { routerAddress } from "../arguments.js";
+import { routerAddresses } from "../arguments.js";
 import { addTlsOptions, clientOptions } from "../client-options.js";
 import type { ConnectionOptions } from "../client-options.js";
 import { UsageError } from "../exit.js";
@@ -18,8 +18,8 @@ export interface ServerOptions extends ConnectionOptions {
 
 /** Adds these options to a command. */
 export function addServerOptions(command: Command): Command {
-  const router = new Option("-r, --router <host:port>", 'use a running router or worker; "https://host:port" for TLS');
-  return addTlsOptions(command.addOption(router.argParser(routerAddress).conflicts("model")))
+  const router = new Option("-r, --router <host:port>", 'use a running router or worker; "https://host:port" for TLS; several of one fleet with commas');
+  return addTlsOptions(command.addOption(router.argParser(routerAddresses).conflicts("model")))
     .option("-m, --model <dir>", "start a router and a worker on this base model, and stop them at the end")
     .option("--adapters <dir>", "with --model: every PEFT folder below it is an adapter");
 }
