@@ -19,6 +19,7 @@ interface Options {
   readonly seconds: string;
   readonly rounds: string;
   readonly threads: string;
+  readonly turn?: string;
   readonly json?: boolean;
 }
 
@@ -36,6 +37,7 @@ await new Command("bench:cliff")
   .option("--seconds <s>", "length of each load in a round", "12")
   .option("--rounds <n>", "how often all loads have their turn", "2")
   .option("--threads <n>", "threads of the worker's engine", "2")
+  .option("--turn <s>", "how long an adapter in use stays when others want its room; 0: to its end (default: the worker's)")
   .option("--json", "print one JSON object a line instead of the table")
   .action(main)
   .parseAsync();
@@ -56,7 +58,7 @@ async function main(options: Options): Promise<void> {
   note(`writing ${most} adapters`);
   await writeAdapters(folder, model, most);
 
-  await using serving = await Serving.start(model, folder, fit, threads);
+  await using serving = await Serving.start(model, folder, fit, threads, options.turn === undefined ? [] : ["--adapter-turn-seconds", options.turn]);
   const { client } = serving;
   // Each is read once before: what is measured is the way from host memory to the device.
   for (let index = 0; index < most; index++) await client.adapters.load(adapterName(index));

@@ -21,15 +21,15 @@ export class Serving implements AsyncDisposable {
 
   /**
    * Starts a worker whose device holds `fit` of the adapters in `adapters`, which are all of one size, and whose host
-   * memory holds all.
+   * memory holds all. `more`: further arguments of the worker.
    */
-  static async start(model: ModelFiles, adapters: string, fit: number, threads: number): Promise<Serving> {
+  static async start(model: ModelFiles, adapters: string, fit: number, threads: number, more: readonly string[]): Promise<Serving> {
     let bytes: number;
     {
       await using probe = await Serving.#launch(model, adapters, threads, []);
       bytes = Number((await probe.client.adapters.load(adapterName(0))).bytes);
     }
-    return Serving.#launch(model, adapters, threads, ["--adapter-bytes", String(Math.floor((fit + slack) * bytes))]);
+    return Serving.#launch(model, adapters, threads, ["--adapter-bytes", String(Math.floor((fit + slack) * bytes)), ...more]);
   }
 
   static async #launch({ folder }: ModelFiles, adapters: string, threads: number, more: readonly string[]): Promise<Serving> {

@@ -7,8 +7,9 @@ const graceMillis = 30_000;
 /** Takes all adapters off the workers, and says what is left where nothing should be. Empty: nothing. */
 export async function leftovers(client: Polygraft): Promise<string[]> {
   for await (const { identity } of client.adapters.list()) {
-    await client.adapters.pin(identity, false);
-    await client.adapters.unload(identity);
+    // By name alone: the files may have changed since they were announced.
+    await client.adapters.pin(identity.id, false);
+    await client.adapters.unload(identity.id);
   }
   let found: string[] = ["no word of the workers"];
   const end = AbortSignal.timeout(graceMillis);

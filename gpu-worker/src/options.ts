@@ -50,6 +50,11 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   readonly hubCacheBytes?: number;
   /** Longest wait of a request for room on the device, in seconds. Default: 10. */
   readonly adapterWaitSeconds?: number;
+  /**
+   * How long an adapter in use stays on the device when others want its room, in seconds; 0: to the end of its use.
+   * Default: 0.25.
+   */
+  readonly adapterTurnSeconds?: number;
   /** Seconds between looks at the adapter folders. Default: 30. */
   readonly rescanSeconds?: number;
   /**
@@ -87,6 +92,7 @@ export interface ResolvedOptions {
   readonly hubToken: string | undefined;
   readonly hubCacheBytes: number;
   readonly adapterWaitMillis: number;
+  readonly adapterTurnMillis: number;
   readonly rescanMillis: number;
   readonly handOverMillis: number;
   readonly drainMillis: number;

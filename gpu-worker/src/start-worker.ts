@@ -62,7 +62,7 @@ async function serve(
   sources: Awaited<ReturnType<typeof openSources>>,
   certificates: OpenCertificates,
 ): Promise<Worker> {
-  const { listen, log, modelName, hostAdapterBytes, adapterWaitMillis } = options;
+  const { listen, log, modelName, hostAdapterBytes, adapterWaitMillis, adapterTurnMillis } = options;
   const identity = { name: options.name ?? "", model: modelName };
   const adapters = new AdapterStore({
     engine,
@@ -70,6 +70,7 @@ async function serve(
     sources,
     hostBytes: hostAdapterBytes ?? (engine.info.hostAdapterBytes || DEFAULT_HOST_ADAPTER_BYTES),
     roomWaitMillis: adapterWaitMillis,
+    turnMillis: adapterTurnMillis,
   });
   await adapters.rescan();
   const admission = new Admission(engine.info.maxSequences + engine.info.maxQueue);

@@ -204,7 +204,21 @@ pg_code pg_adapter_alias(pg_engine* engine, uint32_t slot, uint32_t* alias, pg_e
 }
 
 pg_code pg_adapter_replace(pg_engine* engine, uint32_t slot, uint32_t by, pg_error* error) {
-  return guarded(error, [&] { engine->slots->replace(slot, by); });
+  return guarded(error, [&] {
+    engine->slots->replace(slot, by);
+    engine->loop->wake();  // what was parked may not be any more
+  });
+}
+
+pg_code pg_adapter_park(pg_engine* engine, uint32_t slot, pg_error* error) {
+  return guarded(error, [&] { engine->slots->park(slot); });
+}
+
+pg_code pg_adapter_resume(pg_engine* engine, const pg_adapter* adapter, uint32_t slot, pg_error* error) {
+  return guarded(error, [&] {
+    engine->slots->resume(slot, required(adapter, "adapter")->weights);
+    engine->loop->wake();
+  });
 }
 
 void pg_engine_on_report(pg_engine* engine, pg_on_report callback, void* user) {

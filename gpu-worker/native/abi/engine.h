@@ -138,6 +138,13 @@ pg_code pg_adapter_alias(pg_engine* engine, uint32_t slot, uint32_t* alias, pg_e
 // of what `slot` had is freed when no other slot has it.
 pg_code pg_adapter_replace(pg_engine* engine, uint32_t slot, uint32_t by, pg_error* error);
 
+// Takes the content at `slot` off the device for a while, there and at its aliases. Sequences stay where they are, keys
+// and values included, and are computed no further until it is back; requests for the slot wait as well. Its memory is
+// free when the running step is over.
+pg_code pg_adapter_park(pg_engine* engine, uint32_t slot, pg_error* error);
+// Packs the content of a parked slot again, from the adapter that it was attached from. Nothing happens if it is there.
+pg_code pg_adapter_resume(pg_engine* engine, const pg_adapter* adapter, uint32_t slot, pg_error* error);
+
 // ---- Requests
 
 #define PG_NO_ADAPTER 0xffffffffu

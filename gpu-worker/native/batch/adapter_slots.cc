@@ -30,14 +30,45 @@ AdapterContent::~AdapterContent() {
   budget_->give_back(bytes_);
 }
 
+AttachedAdapter::AttachedAdapter(AdapterContentRef content)
+    : content_(std::move(content)), identity_(content_->identity()), origin_(content_->slot()) {}
+
 AdapterContentRef AttachedAdapter::content() const {
   const std::lock_guard lock(mutex_);
   return content_;
 }
 
+std::string AttachedAdapter::identity() const {
+  const std::lock_guard lock(mutex_);
+  return identity_;
+}
+
+uint32_t AttachedAdapter::origin() const {
+  const std::lock_guard lock(mutex_);
+  return origin_;
+}
+
 void AttachedAdapter::replace(AdapterContentRef content) {
   const std::lock_guard lock(mutex_);
+  identity_ = content->identity();
+  origin_ = content->slot();
   content_.swap(content);
+  edition_.fetch_add(1, std::memory_order_release);
+}
+
+void AttachedAdapter::replace(const AttachedAdapter& by) {
+  const std::scoped_lock lock(mutex_, by.mutex_);
+  content_ = by.content_;
+  identity_ = by.identity_;
+  origin_ = by.origin_;
+  edition_.fetch_add(1, std::memory_order_release);
+}
+
+void AttachedAdapter::park() {
+  AdapterContentRef parked;  // outlives the lock: freeing takes time
+  const std::lock_guard lock(mutex_);
+  parked = std::move(content_);
+  content_.reset();
   edition_.fetch_add(1, std::memory_order_release);
 }
 
@@ -63,7 +94,7 @@ void AdapterSlots::detach(uint32_t slot) {
 
 uint32_t AdapterSlots::alias(uint32_t slot) {
   const std::lock_guard lock(mutex_);
-  auto other = std::make_shared<AttachedAdapter>(at(slot)->content());
+  auto other = std::make_shared<AttachedAdapter>(*at(slot));
   const uint32_t number = next_slot();
   slots_.emplace(number, std::move(other));
   return number;
@@ -78,8 +109,37 @@ void AdapterSlots::replace(uint32_t slot, uint32_t by) {
   AdapterContentRef freed;  // outlives the lock
   const std::lock_guard lock(mutex_);
   AttachedAdapter& replaced = *at(slot);
+  const AttachedAdapter& other = *at(by);
   freed = replaced.content();
-  replaced.replace(at(by)->content());
+  if (&replaced != &other) replaced.replace(other);
+}
+
+void AdapterSlots::park(uint32_t slot) {
+  AdapterContentRef freed;  // outlives the lock
+  const std::lock_guard lock(mutex_);
+  freed = at(slot)->content();
+  const uint32_t origin = at(slot)->origin();
+  for (const auto& [number, adapter] : slots_) {
+    if (adapter->origin() == origin) adapter->park();
+  }
+}
+
+void AdapterSlots::resume(uint32_t slot, const AdapterWeights& weights) {
+  std::string identity;
+  uint32_t origin = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (at(slot)->content()) return;
+    identity = at(slot)->identity();
+    origin = at(slot)->origin();
+  }
+  auto content = std::make_shared<AdapterContent>(budget_, backend_.adapter_bytes(config_, weights));
+  content->set_device(backend_.upload_adapter(config_, weights));
+  content->set_identity(std::move(identity), origin);
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, adapter] : slots_) {
+    if (adapter->origin() == origin && !adapter->content()) adapter->replace(content);
+  }
 }
 
 AdapterLease AdapterSlots::lease(uint32_t slot) const {

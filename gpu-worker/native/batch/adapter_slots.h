@@ -54,20 +54,33 @@ class AdapterContent {
 };
 using AdapterContentRef = std::shared_ptr<const AdapterContent>;
 
-// A slot as its sequences see it: the content that is in force, which can be replaced by another one between two steps.
-// Thread-safe.
+// A slot as its sequences see it: the content that is in force, which can be replaced by another one between two steps,
+// or be parked. Thread-safe.
 class AttachedAdapter {
  public:
-  explicit AttachedAdapter(AdapterContentRef content) : content_(std::move(content)) {}
+  explicit AttachedAdapter(AdapterContentRef content);
+  // Another slot of the same content, parked if that one is.
+  AttachedAdapter(const AttachedAdapter& other) { replace(other); }
+  AttachedAdapter& operator=(const AttachedAdapter&) = delete;
 
+  // Null while it is parked: off the device, to come back.
   AdapterContentRef content() const;
+  // Of the content in force, also while it is parked.
+  std::string identity() const;
+  // Where the content in force was attached.
+  uint32_t origin() const;
   void replace(AdapterContentRef content);
+  // Takes over the content of another slot, as it is.
+  void replace(const AttachedAdapter& by);
+  void park();
   // Counts replacements: cheap to look at in every step.
   uint32_t edition() const { return edition_.load(std::memory_order_acquire); }
 
  private:
   mutable std::mutex mutex_;
   AdapterContentRef content_;
+  std::string identity_;
+  uint32_t origin_ = PG_NO_ADAPTER;
   std::atomic<uint32_t> edition_{0};
 };
 
@@ -89,6 +102,11 @@ class AdapterSlots {
   // From the next step on, the sequences of `slot` go on with the content in force at `by`. The content that `slot` had
   // goes when nobody holds it any more. Throws Error(PG_NOT_FOUND, "adapter").
   void replace(uint32_t slot, uint32_t by);
+  // Takes the content at `slot` off the device, there and at its aliases. Their sequences stay where they are, with their
+  // keys and values, and are computed no further until it is back. Its memory is free when the running step is over.
+  void park(uint32_t slot);
+  // Packs the content of a parked slot again. Nothing else has changed for its sequences.
+  void resume(uint32_t slot, const AdapterWeights& weights);
   // For one sequence. Throws Error(PG_NOT_FOUND, "adapter").
   AdapterLease lease(uint32_t slot) const;
   // Detached adapters that are still in use count.

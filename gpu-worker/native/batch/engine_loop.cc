@@ -51,6 +51,14 @@ void EngineLoop::cancel(uint64_t id) {
   wake_.notify_one();
 }
 
+void EngineLoop::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    stalled_ = false;
+  }
+  wake_.notify_one();
+}
+
 pg_load EngineLoop::load() const {
   const std::lock_guard lock(mutex_);
   pg_load load = load_;
@@ -65,25 +73,30 @@ void EngineLoop::run() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !submissions_.empty() || !cancels_.empty() || !runner_.idle(); });
+      wake_.wait(lock, [this] {
+        return stopping_ || !submissions_.empty() || !cancels_.empty() || (!runner_.idle() && !stalled_);
+      });
+      stalled_ = runner_.has_parked();  // unless a step can be taken, or `wake` is called meanwhile
       if (stopping_) return;
       submissions.swap(submissions_);
       cancels.swap(cancels_);
     }
     report.clear();
+    bool stepped = true;
     try {
-      run_once(submissions, cancels, report);
+      stepped = run_once(submissions, cancels, report);
     } catch (const std::exception&) {
       runner_.fail_all(PG_INTERNAL, report);  // the process and the loop live on
     }
     submissions.clear();
     cancels.clear();
+    if (stepped) wake();
     publish(report);
     std::this_thread::yield();  // on few cores the host's thread has something to send now
   }
 }
 
-void EngineLoop::run_once(std::vector<SequenceOptions>& submissions, const std::unordered_set<uint64_t>& cancels,
+bool EngineLoop::run_once(std::vector<SequenceOptions>& submissions, const std::unordered_set<uint64_t>& cancels,
                           Report& report) {
   const auto begin = std::chrono::steady_clock::now();
   for (SequenceOptions& options : submissions) {
@@ -95,17 +108,21 @@ void EngineLoop::run_once(std::vector<SequenceOptions>& submissions, const std::
     }
   }
   for (const uint64_t id : cancels) runner_.cancel(id, report);
-  if (runner_.step(report)) {
+  const bool stepped = runner_.step(report);
+  if (stepped) {
     ++steps_;
     const auto elapsed = std::chrono::steady_clock::now() - begin;
     report.load.step_micros =
         static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(elapsed).count());
+  } else if (runner_.has_parked()) {
+    report.load = runner_.load();  // until somebody's adapter is back
   } else {
     runner_.fail_all(PG_INTERNAL, report);  // sequences that no step can be planned for: a bug, but not an endless loop
     report.load = runner_.load();
   }
   report.load.steps = steps_;
   report.load.adapter_bytes_used = slots_.bytes_used();
+  return stepped;
 }
 
 void EngineLoop::publish(Report& report) {

@@ -29,12 +29,15 @@ class EngineLoop {
   void submit(SequenceOptions options);
   // Takes effect before the next step. Unknown ids are ignored.
   void cancel(uint64_t id);
+  // Looks again at sequences that wait for their adapters. To be called when one is back.
+  void wake();
   // As of the last step, with what was submitted since.
   pg_load load() const;
 
  private:
   void run();
-  void run_once(std::vector<SequenceOptions>& submissions, const std::unordered_set<uint64_t>& cancels, Report& report);
+  // Whether a step was taken.
+  bool run_once(std::vector<SequenceOptions>& submissions, const std::unordered_set<uint64_t>& cancels, Report& report);
   void publish(Report& report);
   static void count_waiting(const SequenceOptions& options, pg_load& load);
 
@@ -52,6 +55,7 @@ class EngineLoop {
   pg_on_report callback_ = nullptr;
   void* user_ = nullptr;
   bool stopping_ = false;
+  bool stalled_ = false;  // all that is left is parked
 
   std::thread thread_;  // last: it uses all of the above
 };

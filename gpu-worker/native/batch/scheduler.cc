@@ -32,7 +32,35 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   }
   added->arrival = ++arrivals_;
   added->account = &share_.enter(added->options().tenant, added->adapter_identity());
-  waiting_.insert(*added);
+  wait(*added);
+}
+
+// Puts a sequence without slot and blocks in line, unless it cannot be computed anyway.
+void Scheduler::wait(Sequence& sequence) {
+  if (sequence.is_parked()) {
+    parked_.insert(&sequence);
+  } else {
+    waiting_.insert(sequence);
+  }
+}
+
+bool Scheduler::has_parked() const {
+  return std::ranges::any_of(sequences_, [](const auto& entry) { return entry.second->is_parked(); });
+}
+
+// Takes note of adapters that were replaced, parked or brought back since the last step.
+void Scheduler::follow_adapters() {
+  for (const auto& [id, sequence] : sequences_) {
+    const bool was_parked = sequence->is_parked();
+    sequence->replaced |= sequence->follow();
+    if (sequence->running || sequence->is_parked() == was_parked) continue;
+    if (was_parked) {
+      parked_.erase(sequence.get());
+    } else {
+      waiting_.erase(*sequence);
+    }
+    wait(*sequence);
+  }
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
@@ -44,6 +72,7 @@ std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
     stop(*sequence);
   } else {
     waiting_.erase(*sequence);
+    parked_.erase(sequence.get());
   }
   share_.leave(*std::exchange(sequence->account, nullptr));
   return sequence;
@@ -51,12 +80,23 @@ std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
 
 std::vector<Chunk> Scheduler::plan() {
   chunks_.clear();
-  for (const auto& [id, sequence] : sequences_) sequence->replaced |= sequence->follow();
+  follow_adapters();
   budget_ = {.tokens = limits_.max_step_tokens, .scored_rows = limits_.max_scored_rows};
   const bool short_of_blocks = !plan_decodes();
   budget_.prompt_tokens = chunks_.empty() ? budget_.tokens : std::min(budget_.tokens, limits_.max_prefill_tokens);
   plan_prompts(short_of_blocks);
+  while (chunks_.empty() && waiting_.size() > 0 && preempt_parked()) plan_prompts(false);
   return std::move(chunks_);
+}
+
+// Without a step to take nobody's patience ends: the last parked sequence gives its room to those that can be computed.
+bool Scheduler::preempt_parked() {
+  for (auto sequence = running_.rbegin(); sequence != running_.rend(); ++sequence) {
+    if (!(*sequence)->is_parked()) continue;
+    preempt(**sequence);
+    return true;
+  }
+  return false;
 }
 
 // False if blocks were short.
@@ -64,8 +104,13 @@ bool Scheduler::plan_decodes() {
   const uint64_t preempted_before = preemptions_;
   std::vector<Sequence*> decoding;
   for (Sequence* sequence : running_) {
-    if (sequence->pending() == 1) decoding.push_back(sequence);
-    if (sequence->pending() > 1) partials_.insert(*sequence);
+    if (sequence->is_parked()) {
+      partials_.erase(*sequence);
+    } else if (sequence->pending() == 1) {
+      decoding.push_back(sequence);
+    } else if (sequence->pending() > 1) {
+      partials_.insert(*sequence);
+    }
   }
   for (Sequence* sequence : decoding) {
     if (sequence->running) grow(*sequence, sequence->computed + 1);
@@ -266,7 +311,7 @@ void Scheduler::preempt(Sequence& sequence) {
     budget_.tokens += chunk.count;
     return true;
   });
-  waiting_.insert(sequence);
+  wait(sequence);
 }
 
 }  // namespace polygraft

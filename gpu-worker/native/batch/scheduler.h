@@ -51,7 +51,7 @@ class Scheduler {
   // blocks, or if its id is in use.
   void add(std::unique_ptr<Sequence> sequence);
   // The next step: at most `max_sequences` chunks, each of at least one position. KV blocks are there for all of them.
-  // Empty only if there are no sequences.
+  // Empty only if there are no sequences but parked ones.
   std::vector<Chunk> plan();
   // Notes that `count` more positions of a planned sequence are computed; blocks that are full now can be shared.
   void advance(Sequence& sequence, uint32_t count);
@@ -59,7 +59,9 @@ class Scheduler {
   std::unique_ptr<Sequence> remove(uint64_t id);
 
   uint32_t running() const { return static_cast<uint32_t>(running_.size()); }
-  uint32_t waiting() const { return waiting_.size(); }
+  uint32_t waiting() const { return waiting_.size() + static_cast<uint32_t>(parked_.size()); }
+  // Whether there are sequences whose adapter is off the device.
+  bool has_parked() const;
   // All sequences, in no particular order.
   const std::unordered_map<uint64_t, std::unique_ptr<Sequence>>& sequences() const { return sequences_; }
   // How often a sequence gave up its blocks.
@@ -93,12 +95,16 @@ class Scheduler {
   void start(Sequence& sequence);
   void stop(Sequence& sequence);
   void preempt(Sequence& sequence);
+  bool preempt_parked();
+  void follow_adapters();
+  void wait(Sequence& sequence);
 
   const StepLimits limits_;
   PrefixCache cache_;
   FairShare share_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;  // by id
   PromptQueue waiting_;                                                // without slot and blocks
+  std::set<Sequence*, ByArrival> parked_;                              // neither, and their adapter is off the device
   PromptQueue partials_;  // running, and more of them to compute than one token
   std::set<Sequence*, ByArrival> running_;
   // Of the step that is being planned.

@@ -14,6 +14,7 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
   if (options_.adapter) {
     edition_ = options_.adapter->edition();  // first: a replacement in between is found later
     content_ = options_.adapter->content();
+    adapter_identity_ = options_.adapter->identity();
   }
   name_cache_scope();
   std::sort(options_.stop_ids.begin(), options_.stop_ids.end());
@@ -24,21 +25,15 @@ Sequence::Sequence(SequenceOptions options, uint32_t max_context)
   }
 }
 
-const std::string& Sequence::adapter_identity() const {
-  static const std::string base;
-  return content_ ? content_->identity() : base;
-}
-
 // Identities hold no zero byte, so no salt can make one scope look like another.
 void Sequence::name_cache_scope() { cache_scope_ = adapter_identity() + '\0' + options_.cache_salt; }
 
 bool Sequence::follow() {
   if (!options_.adapter || options_.adapter->edition() == edition_) return false;
   edition_ = options_.adapter->edition();
-  AdapterContentRef content = options_.adapter->content();
-  const bool same = content->identity() == content_->identity();
-  content_ = std::move(content);
-  if (same) return false;
+  content_ = options_.adapter->content();
+  if (!content_ || content_->identity() == adapter_identity_) return false;
+  adapter_identity_ = content_->identity();
   if (computed > 0) {
     mixed_ = true;
   } else {

@@ -63,9 +63,11 @@ class Sequence {
   // them are wanted.
   uint32_t skippable() const;
   // Whose fair share within the tenant it uses: the adapter's content; empty for the base.
-  const std::string& adapter_identity() const;
-  // The adapter that it is computed with. Null: the base alone.
+  const std::string& adapter_identity() const { return adapter_identity_; }
+  // The adapter that it is computed with. Null: the base alone, or parked.
   const AdapterContent* adapter() const { return content_.get(); }
+  // Its adapter is off the device for a while: it cannot be computed.
+  bool is_parked() const { return options_.adapter != nullptr && !content_; }
   // Takes over the content that its slot has now. True if that is another one than before: keys and values computed so
   // far stay as they are, but are shared with nobody from then on.
   bool follow();
@@ -106,6 +108,7 @@ class Sequence {
   uint32_t max_context_;
   uint32_t input_count_;
   AdapterContentRef content_;
+  std::string adapter_identity_;
   uint32_t edition_ = 0;  // of the slot, as last seen
   bool mixed_ = false;
   std::string cache_scope_;

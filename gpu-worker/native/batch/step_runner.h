@@ -32,6 +32,8 @@ class StepRunner {
   void fail_all(pg_code code, Report& report);
 
   bool idle() const { return scheduler_.sequences().empty(); }
+  // Whether sequences wait for their adapters to be back.
+  bool has_parked() const { return scheduler_.has_parked(); }
   // Running, waiting, tokens and blocks as they are now. Steps and adapter bytes are the caller's.
   pg_load load() const;
   const Scheduler& scheduler() const { return scheduler_; }

@@ -49,6 +49,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&EngineObject::detach_adapter>("detachAdapter"),
                       InstanceMethod<&EngineObject::alias_adapter>("aliasAdapter"),
                       InstanceMethod<&EngineObject::replace_adapter>("replaceAdapter"),
+                      InstanceMethod<&EngineObject::park_adapter>("parkAdapter"),
+                      InstanceMethod<&EngineObject::resume_adapter>("resumeAdapter"),
                       InstanceMethod<&EngineObject::submit>("submit"), InstanceMethod<&EngineObject::cancel>("cancel"),
                       InstanceMethod<&EngineObject::load>("load"), InstanceMethod<&EngineObject::close>("close")});
 }
@@ -127,18 +129,24 @@ Napi::Value EngineObject::open_adapter(const Napi::CallbackInfo& info) {
       });
 }
 
+AdapterHandle EngineObject::adapter_of(const Napi::Value& value, const char* method) {
+  const Napi::Env env = value.Env();
+  AdapterHandle adapter;
+  if (value.IsObject() && value.As<Napi::Object>().InstanceOf(env.GetInstanceData<ClassTable>()->adapter.Value())) {
+    adapter = AdapterObject::Unwrap(value.As<Napi::Object>())->handle();
+  }
+  if (!adapter) {
+    const std::string message = std::string(method) + " takes an open adapter";
+    engine_error(env, PG_INVALID_ARGUMENT, "adapter", message.c_str()).ThrowAsJavaScriptException();
+  }
+  return adapter;
+}
+
 Napi::Value EngineObject::attach_adapter(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (usable(env) == nullptr) return env.Undefined();
-  AdapterHandle adapter;
-  if (info[0].IsObject() && info[0].As<Napi::Object>().InstanceOf(env.GetInstanceData<ClassTable>()->adapter.Value())) {
-    adapter = AdapterObject::Unwrap(info[0].As<Napi::Object>())->handle();
-  }
-  if (!adapter) {
-    engine_error(env, PG_INVALID_ARGUMENT, "adapter", "attachAdapter takes an open adapter")
-        .ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
+  const AdapterHandle adapter = adapter_of(info[0], "attachAdapter");
+  if (!adapter) return env.Undefined();
   auto slot = std::make_shared<uint32_t>(PG_NO_ADAPTER);
   return run(
       env,
@@ -168,6 +176,28 @@ Napi::Value EngineObject::alias_adapter(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
   }
   return Napi::Number::New(info.Env(), alias);
+}
+
+void EngineObject::park_adapter(const Napi::CallbackInfo& info) {
+  pg_engine* const engine = usable(info.Env());
+  if (engine == nullptr) return;
+  pg_error error{};
+  if (pg_adapter_park(engine, info[0].ToNumber().Uint32Value(), &error) != PG_OK) {
+    engine_error(info.Env(), error).ThrowAsJavaScriptException();
+  }
+}
+
+Napi::Value EngineObject::resume_adapter(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (usable(env) == nullptr) return env.Undefined();
+  const AdapterHandle adapter = adapter_of(info[0], "resumeAdapter");
+  if (!adapter) return env.Undefined();
+  return run(
+      env,
+      [handle = handle_, adapter, slot = info[1].ToNumber().Uint32Value()](pg_error* error) {
+        return pg_adapter_resume(handle->engine(), adapter.get(), slot, error);
+      },
+      [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); });
 }
 
 void EngineObject::replace_adapter(const Napi::CallbackInfo& info) {

@@ -23,6 +23,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value attach_adapter(const Napi::CallbackInfo& info);
   void detach_adapter(const Napi::CallbackInfo& info);
   Napi::Value alias_adapter(const Napi::CallbackInfo& info);
+  void park_adapter(const Napi::CallbackInfo& info);
+  Napi::Value resume_adapter(const Napi::CallbackInfo& info);
+  // The adapter object at `value`, or null with a pending exception.
+  static AdapterHandle adapter_of(const Napi::Value& value, const char* method);
   void replace_adapter(const Napi::CallbackInfo& info);
   void submit(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);

@@ -15,6 +15,10 @@ export class AdapterVersion {
   host: HostAdapter | undefined;
   /** Its slot on the device. The device tier's. */
   slot: number | undefined;
+  /** It has a slot, but is off the device until its turn comes again: its requests wait. The device tier's. */
+  parked = false;
+  /** When it came to the device last, in milliseconds. The device tier's. */
+  residentSince = 0;
   /** Bytes on the device, once the engine has said how many. */
   deviceBytes = 0;
   /** Microseconds that the last load took, from the tier below to the device. */
@@ -37,7 +41,7 @@ export class AdapterVersion {
 
   /** The tier closest to the kernels that holds it. */
   get tier(): Tier {
-    if (this.slot !== undefined) return Tier.DEVICE;
+    if (this.slot !== undefined && !this.parked) return Tier.DEVICE;
     return this.host === undefined ? Tier.DISK : Tier.HOST;
   }
 }

@@ -9,6 +9,10 @@ import { Signal } from "../signal.js";
 
 /** An engine frees the memory of an adapter at the end of a step, a moment after its last request has ended. */
 const RECHECK_MILLIS = 20;
+/** Such a step can be long: so long, at most, is waited for the memory of a parked adapter before another one is parked. */
+const STEP_MILLIS = 1000;
+/** Time between tries to bring a parked adapter back that the engine could not pack. */
+const RESUME_RETRY_MILLIS = 500;
 const RETRY_AFTER_MILLIS = 1000;
 
 /** How long, and for whom, a load waits for room. */
@@ -19,10 +23,25 @@ export interface RoomWait {
   readonly wanted: () => boolean;
 }
 
+/** What the device tier works with. */
+export interface DeviceTierOptions {
+  readonly engine: Engine;
+  readonly host: HostTier;
+  /** Runs loads one after another. */
+  readonly loads: TaskQueue;
+  /** How long a version in use stays when others want its room, in milliseconds; 0: to the end of its use. */
+  readonly turnMillis: number;
+  readonly changed: (version: AdapterVersion) => void;
+}
+
+/** How a version gets its place: the slot, once the engine has found room. */
+type Put = (host: HostAdapter) => Promise<number>;
+
 /**
  * Adapters on the device, ready for the next step. The engine knows how many fit: when it says that there is no room,
- * the adapter that was not used for the longest time goes. Pinned ones and those in use never do; if only such are
- * left, the load waits for one to become free.
+ * the adapter that was not used for the longest time goes. If all are in use, they take turns: the one that is there for
+ * the longest time, and at least for a turn, is parked, which means that its requests wait until it is back. It queues
+ * for that like any load. So with more adapters in use than fit, nobody waits for others to end. Pinned ones never go.
  *
  * Loads are made one after another, first come first served: so a large adapter is not overtaken for ever by small
  * ones.
@@ -34,11 +53,13 @@ export class DeviceTier {
   private readonly attached = new Recency<AdapterVersion>();
   private readonly freed = new Signal();
   private readonly loads: TaskQueue;
+  private readonly turnMillis: number;
 
-  constructor(engine: Engine, host: HostTier, loads: TaskQueue, changed: (version: AdapterVersion) => void) {
+  constructor({ engine, host, loads, turnMillis, changed }: DeviceTierOptions) {
     this.engine = engine;
     this.host = host;
     this.loads = loads;
+    this.turnMillis = turnMillis;
     this.changed = changed;
   }
 
@@ -49,7 +70,7 @@ export class DeviceTier {
 
   /** Marks a version as used now. */
   use(version: AdapterVersion): void {
-    if (version.slot !== undefined) this.attached.use(version);
+    if (version.slot !== undefined && !version.parked) this.attached.use(version);
   }
 
   /** Tells that a version is not in use or not pinned any more: there may be room now. */
@@ -63,11 +84,12 @@ export class DeviceTier {
     return this.loads.run(async () => this.loadNow(version, end, wait.wanted));
   }
 
-  /** Takes a version off the device. Requests that run with it keep its memory until they end. */
+  /** Takes a version off the device. Requests that run with it keep its memory until they end; if parked, it stays. */
   drop(version: AdapterVersion): void {
-    if (version.slot === undefined) return;
+    if (version.slot === undefined || (version.parked && version.references > 0)) return;
     this.engine.detachAdapter(version.slot);
     version.slot = undefined;
+    version.parked = false;
     this.attached.delete(version);
     this.changed(version);
     this.freed.notify();
@@ -76,28 +98,86 @@ export class DeviceTier {
   private async loadNow(version: AdapterVersion, end: number, wanted: () => boolean): Promise<void> {
     if (version.slot !== undefined) return;
     const begin = performance.now();
+    const slot = await this.place(version, end, wanted, async (host) => this.engine.attachAdapter(host, version.digest));
+    if (slot === undefined) return;
+    version.slot = slot;
+    this.arrived(version, begin);
+  }
+
+  /** Finds room for a version and puts it there. Undefined: nobody wants it any more. */
+  private async place(version: AdapterVersion, end: number, wanted: () => boolean, put: Put): Promise<number | undefined> {
     const budget = this.engine.info.adapterBytes;
-    let patient = true;
-    while (version.slot === undefined) {
-      if (!wanted()) return;
+    let patience = performance.now() + RECHECK_MILLIS;
+    while (wanted()) {
       // Each time anew: while the load waited for room, the host copy may have been unloaded.
       const host = await this.host.load(version);
       this.assertCanFit(version, host.deviceBytes);
-      const slot = await this.attach(version, host);
-      if (slot !== undefined) {
-        version.slot = slot;
-      } else if (patient && this.attachedBytes(() => true) + host.deviceBytes <= budget) {
-        // The engine is about to free what was dropped: nobody else needs to go.
-        patient = false;
-        await this.freed.wait(RECHECK_MILLIS);
+      const slot = await this.attach(version, host, put);
+      if (slot !== undefined) return slot;
+      const now = performance.now();
+      if (now < patience && this.attachedBytes(() => true) + host.deviceBytes <= budget) {
+        // The engine is about to free what was dropped or parked: nobody else needs to go.
+        await this.freed.wait(Math.min(RECHECK_MILLIS, patience - now));
+      } else if (this.park(now)) {
+        patience = now + STEP_MILLIS;
       } else if (!this.evict()) {
         const hopeless = this.attachedBytes(({ pinned }) => pinned) + host.deviceBytes > budget;
-        await this.waitForRoom(version, hopeless ? 0 : end - performance.now());
+        await this.waitForRoom(version, hopeless ? 0 : end - now);
       }
     }
-    version.loadMicros = Math.round((performance.now() - begin) * 1000);
+    return undefined;
+  }
+
+  private arrived(version: AdapterVersion, begin: number): void {
+    const now = performance.now();
+    version.loadMicros = Math.round((now - begin) * 1000);
+    version.residentSince = now;
     this.attached.use(version);
     this.changed(version);
+  }
+
+  /** Parks the version in use whose turn has lasted longest, if nobody can be evicted and its turn is over. */
+  private park(now: number): boolean {
+    if (this.turnMillis === 0) return false;
+    let longest: AdapterVersion | undefined;
+    for (const version of this.attached) {
+      if (isEvictable(version)) return false;
+      const canPark = !version.pinned && version.host !== undefined && now >= version.residentSince + this.turnMillis;
+      if (canPark && version.residentSince < (longest?.residentSince ?? Number.POSITIVE_INFINITY)) longest = version;
+    }
+    if (longest?.slot === undefined) return false;
+    this.engine.parkAdapter(longest.slot);
+    longest.parked = true;
+    this.attached.delete(longest);
+    this.changed(longest);
+    void this.bringBack(longest);
+    return true;
+  }
+
+  /** Queues for the next turn of a parked version. If all of its requests have ended by then, it goes. */
+  private async bringBack(version: AdapterVersion): Promise<void> {
+    while (version.parked) {
+      try {
+        await this.loads.run(async () => this.resumeNow(version));
+      } catch (error) {
+        if (error instanceof EngineError && error.code === "FAILED_PRECONDITION") return; // the engine is closed
+        await new Promise((resolve) => setTimeout(resolve, RESUME_RETRY_MILLIS).unref());
+      }
+    }
+  }
+
+  private async resumeNow(version: AdapterVersion): Promise<void> {
+    const { slot } = version;
+    if (!version.parked || slot === undefined) return;
+    const begin = performance.now();
+    const resume: Put = async (host) => {
+      await this.engine.resumeAdapter(host, slot);
+      return slot;
+    };
+    const wanted = (): boolean => version.parked && version.references > 0;
+    if ((await this.place(version, Number.POSITIVE_INFINITY, wanted, resume)) === undefined) return this.drop(version);
+    version.parked = false;
+    this.arrived(version, begin);
   }
 
   private attachedBytes(which: (version: AdapterVersion) => boolean): number {
@@ -107,12 +187,13 @@ export class DeviceTier {
   }
 
   /** The slot, or undefined where there is no room, or where the host copy was unloaded just now. */
-  private async attach(version: AdapterVersion, host: HostAdapter): Promise<number | undefined> {
+  private async attach(version: AdapterVersion, host: HostAdapter, put: Put): Promise<number | undefined> {
     if (version.host !== host) return undefined;
     try {
-      return await this.engine.attachAdapter(host, version.digest);
+      return await put(host);
     } catch (error) {
       if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
+      if (error instanceof EngineError && error.code === "FAILED_PRECONDITION") throw error; // the engine is closed
       // The adapter was checked when it was opened: it is not at fault.
       throw new Failure("INTERNAL", `adapter ${version.folder.id} could not be packed for the device`, { cause: error });
     }

@@ -33,9 +33,9 @@ export class HostTier {
     return host;
   }
 
-  /** Closes the host copy, if there is one. */
+  /** Closes the host copy, if there is one. A parked version keeps it: its requests cannot go on without. */
   drop(version: AdapterVersion): void {
-    if (!version.host) return;
+    if (!version.host || version.parked) return;
     this.bytes -= version.host.hostBytes;
     version.host.close();
     version.host = undefined;

@@ -12,6 +12,8 @@ export interface ResidenceOptions {
   readonly hostBytes: number;
   /** Longest wait for room on the device, in milliseconds. */
   readonly roomWaitMillis: number;
+  /** How long a version in use stays when others want its room, in milliseconds; 0: to the end of its use. */
+  readonly turnMillis: number;
   readonly changed: (version: AdapterVersion) => void;
 }
 
@@ -26,7 +28,7 @@ export class Residence {
   constructor(options: ResidenceOptions) {
     this.options = options;
     this.host = new HostTier(options.engine, options.hostBytes, options.changed);
-    this.device = new DeviceTier(options.engine, this.host, this.loads, options.changed);
+    this.device = new DeviceTier({ ...options, host: this.host, loads: this.loads });
   }
 
   /** Bytes on the device of versions that nobody uses or has pinned. */

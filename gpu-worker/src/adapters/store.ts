@@ -22,6 +22,8 @@ export interface AdapterStoreOptions {
   readonly hostBytes: number;
   /** Longest wait for room on the device, in milliseconds. Default: 10,000. */
   readonly roomWaitMillis?: number;
+  /** How long an adapter in use stays when others want its room, in milliseconds; 0: to the end of its use. Default: 250. */
+  readonly turnMillis?: number;
 }
 
 /** An adapter on the device, for one request. */
@@ -61,10 +63,10 @@ export class AdapterStore {
   private readonly misses = new Map<string, Failure>();
   private waitingRequests = 0;
 
-  constructor({ engine, worker, sources, hostBytes, roomWaitMillis = 10_000 }: AdapterStoreOptions) {
+  constructor({ engine, worker, sources, hostBytes, roomWaitMillis = 10_000, turnMillis = 250 }: AdapterStoreOptions) {
     this.worker = worker;
     const changed = (version: AdapterVersion): void => this.announce(describeReference(version.folder));
-    this.residence = new Residence({ engine, hostBytes, roomWaitMillis, changed });
+    this.residence = new Residence({ engine, hostBytes, roomWaitMillis, turnMillis, changed });
     this.followers = new Followers(engine, this.residence);
     this.catalog = new Catalog(sources, {
       changed: (key) => this.announce(key),
@@ -208,7 +210,7 @@ export class AdapterStore {
     if (!isHubId(reference.id) || this.catalog.hasId(reference.id)) {
       const { version } = await abortable(this.catalog.resolve(reference), signal);
       if (version.failure) throw version.failure;
-      if (version.slot !== undefined) return true;
+      if (version.slot !== undefined && !version.parked) return true;
     }
     void this.background
       .run(name, async () => this.withContent(reference, NEVER, async ({ version }) => this.residence.toDevice(version)))

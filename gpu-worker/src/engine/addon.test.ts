@@ -30,6 +30,8 @@ const engineMembers: Record<keyof NativeEngine, true> = {
   detachAdapter: true,
   aliasAdapter: true,
   replaceAdapter: true,
+  parkAdapter: true,
+  resumeAdapter: true,
   submit: true,
   cancel: true,
   load: true,

@@ -113,6 +113,8 @@ export interface NativeEngine {
   detachAdapter(slot: number): void;
   aliasAdapter(slot: number): number;
   replaceAdapter(slot: number, by: number): void;
+  parkAdapter(slot: number): void;
+  resumeAdapter(adapter: NativeAdapter, slot: number): Promise<void>;
   submit(id: number, request: EngineRequest): void;
   cancel(id: number): void;
   /** Fills the ten fields of a load, in the order of pg_load. */

@@ -153,6 +153,13 @@ export interface Engine {
    * listeners hear so before its first token.
    */
   replaceAdapter(slot: number, by: number): void;
+  /**
+   * Takes a slot's content off the device for a while, there and at its aliases. Their sequences stay where they are, and
+   * are computed no further until it is back; its memory is free when the running step is over.
+   */
+  parkAdapter(slot: number): void;
+  /** Packs the content of a parked slot again, from the adapter that it was attached from. RESOURCE_EXHAUSTED as above. */
+  resumeAdapter(adapter: HostAdapter, slot: number): Promise<void>;
   /** Queues a sequence and returns its id. Throws what can be known at once: bad fields, a full queue. */
   submit(request: EngineRequest, listener: SequenceListener): number;
   /** Ends a sequence before the next step; its listener hears "cancelled". Unknown ids are ignored. */

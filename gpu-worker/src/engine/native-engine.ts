@@ -51,6 +51,11 @@ class AddonAdapter implements HostAdapter {
   }
 }
 
+function nativeOf(adapter: HostAdapter): NativeAdapter {
+  if (adapter instanceof AddonAdapter) return adapter.native;
+  throw new EngineError("INVALID_ARGUMENT", "the adapter was opened by another kind of engine", "adapter");
+}
+
 /** The engine behind the addon: hands each event of a report to the listener of its sequence. */
 class AddonEngine implements Engine {
   readonly info: EngineInfo;
@@ -80,11 +85,26 @@ class AddonEngine implements Engine {
   }
 
   async attachAdapter(adapter: HostAdapter, digest = ""): Promise<number> {
-    if (!(adapter instanceof AddonAdapter)) {
-      throw new EngineError("INVALID_ARGUMENT", "the adapter was opened by another kind of engine", "adapter");
-    }
+    const native = nativeOf(adapter);
     try {
-      return await this.#native.attachAdapter(adapter.native, digest);
+      return await this.#native.attachAdapter(native, digest);
+    } catch (error) {
+      throw toEngineError(error);
+    }
+  }
+
+  parkAdapter(slot: number): void {
+    try {
+      this.#native.parkAdapter(slot);
+    } catch (error) {
+      throw toEngineError(error);
+    }
+  }
+
+  async resumeAdapter(adapter: HostAdapter, slot: number): Promise<void> {
+    const native = nativeOf(adapter);
+    try {
+      await this.#native.resumeAdapter(native, slot);
     } catch (error) {
       throw toEngineError(error);
     }
