@@ -52,7 +52,7 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   readonly adapterWaitSeconds?: number;
   /**
    * How long an adapter in use stays on the device when others want its room, in seconds; 0: to the end of its use.
-   * Default: 0.25.
+   * Default: 1.
    */
   readonly adapterTurnSeconds?: number;
   /** Seconds between looks at the adapter folders. Default: 30. */

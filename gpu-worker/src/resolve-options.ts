@@ -35,7 +35,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     hubToken: options.hubToken,
     hubCacheBytes: atLeast("hubCacheBytes", options.hubCacheBytes ?? 20 * GIB, 0),
     adapterWaitMillis: 1000 * atLeast("adapterWaitSeconds", options.adapterWaitSeconds ?? 10, 0),
-    adapterTurnMillis: 1000 * atLeast("adapterTurnSeconds", options.adapterTurnSeconds ?? 0.25, 0),
+    adapterTurnMillis: 1000 * atLeast("adapterTurnSeconds", options.adapterTurnSeconds ?? 1, 0),
     rescanMillis: 1000 * atLeast("rescanSeconds", options.rescanSeconds ?? 30, 1),
     handOverMillis: 1000 * atLeast("handOverSeconds", options.handOverSeconds ?? 10, 0),
     drainMillis: 1000 * atLeast("drainSeconds", options.drainSeconds ?? 30, 0),

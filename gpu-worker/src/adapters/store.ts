@@ -22,7 +22,7 @@ export interface AdapterStoreOptions {
   readonly hostBytes: number;
   /** Longest wait for room on the device, in milliseconds. Default: 10,000. */
   readonly roomWaitMillis?: number;
-  /** How long an adapter in use stays when others want its room, in milliseconds; 0: to the end of its use. Default: 250. */
+  /** How long an adapter in use stays when others want its room, in milliseconds; 0: to the end of its use. Default: 1,000. */
   readonly turnMillis?: number;
 }
 
@@ -63,7 +63,7 @@ export class AdapterStore {
   private readonly misses = new Map<string, Failure>();
   private waitingRequests = 0;
 
-  constructor({ engine, worker, sources, hostBytes, roomWaitMillis = 10_000, turnMillis = 250 }: AdapterStoreOptions) {
+  constructor({ engine, worker, sources, hostBytes, roomWaitMillis = 10_000, turnMillis = 1000 }: AdapterStoreOptions) {
     this.worker = worker;
     const changed = (version: AdapterVersion): void => this.announce(describeReference(version.folder));
     this.residence = new Residence({ engine, hostBytes, roomWaitMillis, turnMillis, changed });
