@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { repository } from "../repository.js";
 import { LlamaCpp } from "./gguf/llama-cpp.js";
 import { ggufTypes, measureGguf, type GgufRow } from "./gguf/measure.js";
@@ -19,6 +19,7 @@ interface Options {
   readonly gguf?: string[];
   readonly python: string;
   readonly threads: number;
+  readonly kvType: "f16" | "int8";
   readonly json?: boolean;
 }
 
@@ -32,6 +33,7 @@ const command = new Command("bench:quality")
   .option("--weights <text>", "only schemes whose name contains this", "")
   .option("--head <n>", "only this head: 4 or 8", Number)
   .option("--activations <name>", "only these activations: int8 or f32")
+  .addOption(new Option("--kv-type <name>", "of the schemes' keys and values").choices(["f16", "int8"]).default("f16"))
   .option("--gguf <list>", `instead: GGUF files in llama.cpp and here; types (${ggufTypes.join(", ")}), "all", or files`, ggufFiles)
   .option("--python <path>", "for --gguf: a Python with llama-cpp-python, gguf, safetensors and torch", "python3")
   .option("--threads <n>", "threads of the engine", Number, availableParallelism())
@@ -63,7 +65,7 @@ async function compareSchemes(options: Options): Promise<void> {
   if (chosen.length === 0) throw new Error("no scheme is left of these options: see --help for those that there are");
   const rows: Row[] = [];
   for (const name of options.models) {
-    for await (const row of measure(await chosenSubject(name, options), chosen, { cache, threads: options.threads, onProgress })) {
+    for await (const row of measure(await chosenSubject(name, options), chosen, { cache, threads: options.threads, kvType: options.kvType, onProgress })) {
       if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
       rows.push(row);
     }

@@ -27,6 +27,8 @@ export interface MeasureOptions {
   /** Folder for texts to calibrate with, which stay, and for quantized models, which do not. */
   readonly cache: string;
   readonly threads: number;
+  /** What the schemes store keys and values as. Default: f16. */
+  readonly kvType?: "f16" | "int8";
   readonly onProgress: (line: string) => void;
 }
 
@@ -34,7 +36,7 @@ export interface MeasureOptions {
 export async function* measure(
   subject: Subject,
   variants: readonly Variant[],
-  { cache, threads, onProgress }: MeasureOptions,
+  { cache, threads, kvType, onProgress }: MeasureOptions,
 ): AsyncGenerator<Row, void> {
   const kept = join(cache, await fingerprint(subject));
   await mkdir(kept, { recursive: true });
@@ -42,7 +44,7 @@ export async function* measure(
   const remove = (): void => rmSync(made, { recursive: true, force: true });
   process.once("exit", remove);
   try {
-    yield* measureIn(made, kept, subject, variants, threads, onProgress);
+    yield* measureIn(made, kept, subject, variants, { threads, ...(kvType !== undefined && { kvType }) }, onProgress);
   } finally {
     process.off("exit", remove);
     remove();
@@ -55,11 +57,11 @@ async function* measureIn(
   kept: string,
   subject: Subject,
   variants: readonly Variant[],
-  threads: number,
+  engine: Pick<EngineOptions, "threads" | "kvType">,
   onProgress: (line: string) => void,
 ): AsyncGenerator<Row, void> {
   onProgress(`${subject.name}: reference`);
-  const reference = await scoreAll(subject, subject.model, { scheme: "f32", threads });
+  const reference = await scoreAll(subject, subject.model, { scheme: "f32", ...(engine.threads !== undefined && { threads: engine.threads }) });
   yield row(subject, { weights: "f32 (reference)", headBits: 32, activations: "f32" }, reference, reference);
   let calibration: string | undefined;
   for (const variant of variants) {
@@ -67,7 +69,7 @@ async function* measureIn(
     if (weights.calibrated) calibration ??= await calibrationTexts(subject, kept, onProgress);
     const model = await quantized(subject, variant, calibration, made, onProgress);
     onProgress(`${subject.name}: ${weights.name}, head in ${headBits} bits, ${activations} activations`);
-    const scores = await scoreAll(subject, model, { activations, threads });
+    const scores = await scoreAll(subject, model, { activations, ...engine });
     yield row(subject, { weights: weights.name, headBits, activations }, scores, reference);
   }
 }

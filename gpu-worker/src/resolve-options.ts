@@ -56,7 +56,7 @@ function routerAddress(address: string, { routerCa }: WorkerOptions): string {
 }
 
 const ENGINE_KEYS = [
-  "scheme", "activations", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
+  "scheme", "activations", "kvType", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
   "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "memoryBytes",
   "hostAdapterBytes", "prefixCache",
 ] as const satisfies readonly (keyof EngineOptions)[]; // prettier-ignore

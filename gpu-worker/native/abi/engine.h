@@ -52,6 +52,14 @@ typedef enum pg_activations {
   PG_ACTIVATIONS_F32 = 1,   // as they are
 } pg_activations;
 
+// What keys and values are stored as.
+typedef enum pg_kv_type {
+  PG_KV_DEFAULT = 0,  // f16; f32 where activations are f32
+  PG_KV_F16 = 1,
+  PG_KV_F32 = 2,
+  PG_KV_INT8 = 3,  // half of f16's memory, with a scale for each token and head; queries and weights are quantized too
+} pg_kv_type;
+
 // How an engine is opened. Zero means the default where one is given.
 typedef struct pg_engine_options {
   uint32_t size;
@@ -73,6 +81,7 @@ typedef struct pg_engine_options {
   uint32_t max_prefill_tokens;    // prompt tokens in a step in which others decode; default: 64
   uint64_t memory_bytes;          // for all that a worker holds; what else is not set is planned from it. Default: no plan
   uint64_t host_adapter_bytes;    // of them, for adapters in host memory, which are the host's; default: by plan
+  pg_kv_type kv_type;             // of keys and values; default: f16
 } pg_engine_options;
 
 // What an engine serves. Strings live as long as the engine.

@@ -66,9 +66,13 @@ BackendOptions backend_options(const pg_engine_options& options) {
   backend.isa = options.isa != nullptr ? options.isa : "";
   backend.threads = in_range("threads", options.threads, 0, kMaxThreads);
   // Nothing is rounded where the weights are not.
+  if (options.kv_type != PG_KV_DEFAULT && options.kv_type != PG_KV_F16 && options.kv_type != PG_KV_F32 &&
+      options.kv_type != PG_KV_INT8) {
+    throw Error(PG_INVALID_ARGUMENT, "kv_type", "the type of keys and values is unknown: use f16, f32 or int8");
+  }
   const bool exact = options.activations == PG_ACTIVATIONS_F32 || options.scheme == PG_SCHEME_F32;
   backend.activations = exact ? PG_ACTIVATIONS_F32 : PG_ACTIVATIONS_INT8;
-  backend.kv_f32 = exact;
+  backend.kv = options.kv_type == PG_KV_DEFAULT ? (exact ? PG_KV_F32 : PG_KV_F16) : options.kv_type;
   return backend;
 }
 

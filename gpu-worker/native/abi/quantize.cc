@@ -69,7 +69,7 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
     BackendOptions exact;
     exact.threads = given.threads;
     exact.activations = PG_ACTIVATIONS_F32;
-    exact.kv_f32 = true;
+    exact.kv = PG_KV_F32;
     const auto backend = create_cpu_backend(exact);
     const uint32_t sequence =
         given.sequence_tokens != 0 ? given.sequence_tokens : std::min(kDefaultSequence, config.max_position);

@@ -293,7 +293,7 @@ void bench_attention(const Kernels& kernels, const MachineLimits& limits) {
       config.heads = h.heads;
       config.kv_heads = h.kv_heads;
       config.head_dim = kDim;
-      const CpuKvPool kv(config, false, kContext / kKvBlockTokens);
+      const CpuKvPool kv(config, KvType::kF16, kContext / kKvBlockTokens);
       auto* cache = reinterpret_cast<uint16_t*>(kv.layer(0));
       for (size_t i = 0; i < kv.layout.block_stride * kv.blocks(); ++i) cache[i] = static_cast<uint16_t>(0x3000 + engine() % 0x800);
       const std::vector<float> q = random_floats(static_cast<size_t>(rows) * config.q_dim());
@@ -319,8 +319,9 @@ void bench_attention(const Kernels& kernels, const MachineLimits& limits) {
                                     .kv = cache + kv.layout.head_stride * head,
                                     .block_stride = kv.layout.block_stride,
                                     .value_offset = kv.layout.value_offset,
+                                    .scale_offset = kv.layout.scale_offset,
                                     .value_stride = kv.layout.value_stride,
-                                    .kv_f32 = false});
+                                    .kv_type = KvType::kF16});
       });
       const double operations = 4e-9 * rows * h.heads * kDim * kContext;  // a causal prompt does slightly less
       const Floor floor{operations, limits.f32, "f32", kv.layout.block_bytes() * kv.blocks()};

@@ -23,6 +23,9 @@ uint32_t ticket_items(uint64_t work, uint64_t target, uint32_t items, uint32_t t
   const uint64_t by_share = std::max<uint64_t>(1, items / (4 * threads));
   return static_cast<uint32_t>(std::min(by_work, by_share));
 }
+KvType kv_type(pg_kv_type type) {
+  return type == PG_KV_F32 ? KvType::kF32 : type == PG_KV_INT8 ? KvType::kInt8 : KvType::kF16;
+}
 uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 constexpr uint64_t kRowTicket = 16'384;        // floats of a ticket of a row op: about 5 microseconds
@@ -38,7 +41,7 @@ std::unique_ptr<Backend> create_cpu_backend(const BackendOptions& options) {
 CpuBackend::CpuBackend(const Kernels& kernels, const BackendOptions& options)
     : kernels_(kernels),
       int8_(options.activations == PG_ACTIVATIONS_INT8),
-      kv_f32_(options.kv_f32),
+      kv_type_(kv_type(options.kv)),
       pool_(options.threads) {}
 
 std::unique_ptr<DeviceModel> CpuBackend::upload_model(const ModelConfig& config, ModelWeights weights,
@@ -56,11 +59,11 @@ uint64_t CpuBackend::adapter_bytes(const ModelConfig& config, const AdapterWeigh
   return packed_adapter_bytes(config, adapter);
 }
 uint64_t CpuBackend::kv_block_bytes(const ModelConfig& config) const {
-  const KvLayout layout(config, kv_f32_);
+  const KvLayout layout(config, kv_type_);
   return static_cast<uint64_t>(layout.block_bytes()) * layout.layers;
 }
 std::unique_ptr<KvPool> CpuBackend::create_kv_pool(const ModelConfig& config, uint32_t blocks) {
-  return std::make_unique<CpuKvPool>(config, kv_f32_, blocks);
+  return std::make_unique<CpuKvPool>(config, kv_type_, blocks);
 }
 std::unique_ptr<DeviceBuffer> CpuBackend::create_buffer(size_t floats) { return std::make_unique<CpuBuffer>(floats); }
 
@@ -208,9 +211,10 @@ void CpuBackend::rope_and_store_kv(const DeviceModel& model, const StepBatch& ba
                          .block = blocks + pool.layout.block_bytes() * block,
                          .head_stride = pool.layout.head_stride,
                          .value_offset = pool.layout.value_offset,
+                         .scale_offset = pool.layout.scale_offset,
                          .value_stride = pool.layout.value_stride,
                          .slot = position % kKvBlockTokens,
-                         .kv_f32 = kv_f32_});
+                         .kv_type = kv_type_});
     }
   });
 }
@@ -265,8 +269,9 @@ void CpuBackend::attention(const DeviceModel& model, const StepBatch& batch, uin
                              .kv = head_keys(ticket),
                              .block_stride = pool.layout.block_stride,
                              .value_offset = pool.layout.value_offset,
+                             .scale_offset = pool.layout.scale_offset,
                              .value_stride = pool.layout.value_stride,
-                             .kv_f32 = kv_f32_});
+                             .kv_type = kv_type_});
   });
 }
 

@@ -51,7 +51,7 @@ class CpuBackend : public Backend {
 
   const Kernels& kernels_;
   const bool int8_;
-  const bool kv_f32_;
+  const KvType kv_type_;
   ThreadPool pool_;
   LinearPlan plan_;            // reused by every linear op
   QuantizeScratch quantized_;  // reused likewise

@@ -81,7 +81,7 @@ struct BackendOptions {
   std::string isa;       // empty: the best there is
   uint32_t threads = 0;  // 0: all cores
   pg_activations activations = PG_ACTIVATIONS_INT8;
-  bool kv_f32 = false;   // keys and values in f32 instead of fp16: for goldens
+  pg_kv_type kv = PG_KV_F16;  // what keys and values are stored as
 };
 
 class Backend {

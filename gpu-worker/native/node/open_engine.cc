@@ -35,7 +35,9 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
   values.no_prefix_cache = prefix_cache.IsBoolean() && !prefix_cache.As<Napi::Boolean>().Value();
   return choose<pg_scheme>(object, "scheme", kSchemes, values.scheme) &&
          choose<pg_activations>(object, "activations", {{"int8", PG_ACTIVATIONS_INT8}, {"f32", PG_ACTIVATIONS_F32}},
-                                values.activations);
+                                values.activations) &&
+         choose<pg_kv_type>(object, "kvType", {{"f16", PG_KV_F16}, {"f32", PG_KV_F32}, {"int8", PG_KV_INT8}},
+                            values.kv_type);
 }
 
 Napi::Promise open_engine(Napi::Env env, std::unique_ptr<OpenOptions> options, Napi::Value on_progress) {

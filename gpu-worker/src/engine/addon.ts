@@ -17,6 +17,8 @@ export interface NativeOptions {
   readonly scheme?: "w4" | "nf4" | "f32";
   /** How activations enter a quantized layer. Default: "int8". */
   readonly activations?: "int8" | "f32";
+  /** What keys and values are stored as. Default: "f16"; "f32" where activations are f32. */
+  readonly kvType?: "f16" | "f32" | "int8";
   /** Weights that share a scale: 32, 64 or 128. Default: 32. */
   readonly group?: number;
   /** Bits of embedding and head: 4, 8 or 32. Default: 8. */

@@ -3,29 +3,13 @@
 // Queries of one KV head share its loads: the heads of a GQA group, and rows of a prompt.
 #pragma once
 
-#include "cpu/kernels/exp.h"
+#include "cpu/kernels/attention_int8.h"
 
 namespace polygraft::PG_ISA {
 namespace {
 
-inline constexpr uint32_t kBlockTokens = 64;
-
 PG_INLINE f32x16 load_kv(const float* p) { return load(p); }
 PG_INLINE f32x16 load_kv(const uint16_t* p) { return load_f16(p); }
-
-// Asks for `count` elements from next[at]; the second cache holds them until their block's turn.
-template <class Element>
-PG_INLINE void prefetch_row(const Element* next, size_t at, uint32_t count) {
-  if (!next) return;
-  for (uint32_t i = 0; i < count; i += 64 / sizeof(Element)) __builtin_prefetch(next + at + i, 0, 2);
-}
-
-// Running state of the ticket's queries.
-struct AttentionState {
-  float maximum[kMaxQueries];
-  float sum[kMaxQueries];
-  alignas(64) float o[kMaxQueries][kMaxHeadDim];
-};
 
 // p[i][t..] = scale q_i . K for kVectors x 16 tokens from t. Keys are [head_dim][64]: a vector of them serves all queries.
 template <int kQueries, int kVectors, class Element>
@@ -53,42 +37,6 @@ PG_INLINE void score_tokens(const AttentionTile& args, const float* const* q, co
   for (int i = 0; i < kQueries; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) store(p[i] + t + v * kLanes, mul(score[i][v], scale));
-}
-
-// Scores to weights exp(score - maximum), where tokens outside lo..hi-1 weigh nothing, and the state to the new maximum.
-template <int kQueries>
-PG_INLINE void weigh_tokens(const AttentionTile& args, uint32_t lo, uint32_t hi, float (*p)[kBlockTokens],
-                            AttentionState& state, uint32_t first) {
-  const float none = -__builtin_inff();
-  for (int i = 0; i < kQueries; ++i) {
-    for (uint32_t t = 0; t < lo; ++t) p[i][t] = none;
-    for (uint32_t t = hi; t < kBlockTokens; ++t) p[i][t] = none;
-    f32x16 score[4];
-#pragma GCC unroll 4
-    for (uint32_t v = 0; v < 4; ++v) score[v] = load(p[i] + v * kLanes);
-    const float old_maximum = state.maximum[first + i];
-    const float block_maximum = reduce_max(max(max(score[0], score[1]), max(score[2], score[3])));
-    const float maximum = old_maximum > block_maximum ? old_maximum : block_maximum;
-    f32x16 sum = zero();
-#pragma GCC unroll 4
-    for (uint32_t v = 0; v < 4; ++v) {
-      score[v] = exp(sub(score[v], set1(maximum)));
-      store(p[i] + v * kLanes, score[v]);
-    }
-#pragma GCC unroll 4
-    for (uint32_t v = 0; v < 4; ++v) sum = add(sum, score[v]);
-    float factor = 1.0f;  // what exp(0) is: an unchanged maximum changes no bit
-    if (maximum != old_maximum) {
-      const f32x16 correction = exp(sub(set1(old_maximum), set1(maximum)));
-      alignas(64) float lanes[kLanes];
-      store(lanes, correction);
-      factor = lanes[0];
-      for (uint32_t d = 0; d < args.value_stride; d += kLanes)
-        store(state.o[first + i] + d, mul(load(state.o[first + i] + d), correction));
-    }
-    state.maximum[first + i] = maximum;
-    state.sum[first + i] = __builtin_fmaf(state.sum[first + i], factor, reduce_add(sum));
-  }
 }
 
 // o_i[d..] += p_i . V over tokens lo..hi-1, for kVectors x 16 elements of the head from d. Values are [64][value_stride].
@@ -151,13 +99,11 @@ PG_INLINE TokenRange visible(const AttentionTile& args, uint32_t position, uint3
   return {begin > start ? begin - start : 0, end - start < kBlockTokens ? end - start : kBlockTokens};
 }
 
-template <class Element>
-PG_INLINE void attention_tile_as(const AttentionTile& args) {
-  AttentionState state;
+// `attend` adds tokens lo..hi-1 of a block to some queries: attend(Count<queries>, keys, next, lo, hi, first query).
+template <class Element, class Attend>
+PG_INLINE void attend_blocks(const AttentionTile& args, AttentionState& state, const Attend& attend) {
   const uint32_t queries = args.rows * args.heads;
-  const float* q[kMaxQueries];
   for (uint32_t i = 0; i < queries; ++i) {
-    q[i] = args.q + i / args.heads * args.q_stride + i % args.heads * args.head_dim;
     state.maximum[i] = -__builtin_inff();
     state.sum[i] = 0.0f;
     for (uint32_t d = 0; d < args.value_stride; d += kLanes) store(state.o[i] + d, zero());
@@ -182,13 +128,13 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
       row = end;
       if (range.lo >= range.hi) continue;
       for (; i + kQueryRows <= stop; i += kQueryRows, next = nullptr)
-        attend_block<kQueryRows>(args, q + i, keys, next, range.lo, range.hi, state, i);
+        attend(Count<kQueryRows>{}, keys, next, range.lo, range.hi, i);
       if constexpr (kQueryRows > 1) {
         static_assert(kQueryRows <= 4);
         switch (stop - i) {
-          case 3: attend_block<3>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
-          case 2: attend_block<2>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
-          case 1: attend_block<1>(args, q + i, keys, next, range.lo, range.hi, state, i); break;
+          case 3: attend(Count<3>{}, keys, next, range.lo, range.hi, i); break;
+          case 2: attend(Count<2>{}, keys, next, range.lo, range.hi, i); break;
+          case 1: attend(Count<1>{}, keys, next, range.lo, range.hi, i); break;
           default: break;
         }
       }
@@ -201,11 +147,43 @@ PG_INLINE void attention_tile_as(const AttentionTile& args) {
   }
 }
 
+PG_INLINE const float* query(const AttentionTile& args, uint32_t i) {
+  return args.q + i / args.heads * args.q_stride + i % args.heads * args.head_dim;
+}
+
+template <class Element>
+PG_INLINE void attention_tile_as(const AttentionTile& args) {
+  AttentionState state;
+  const float* q[kMaxQueries];
+  for (uint32_t i = 0; i < args.rows * args.heads; ++i) q[i] = query(args, i);
+  attend_blocks<Element>(args, state, [&]<int kQueries>(Count<kQueries>, const Element* keys, const Element* next,
+                                                        uint32_t lo, uint32_t hi, uint32_t first) {
+    attend_block<kQueries>(args, q + first, keys, next, lo, hi, state, first);
+  });
+}
+
+PG_INLINE void attention_tile_int8(const AttentionTile& args) {
+  AttentionState state;
+  Int8Queries queries;
+  QuantizedHead head;
+  for (uint32_t i = 0; i < args.rows * args.heads; ++i) {
+    quantize_head(query(args, i), args.head_dim, head);
+    __builtin_memcpy(queries.codes[i], head.codes, key_slabs(args.head_dim) * kKeySlab);
+    queries.scale[i] = head.scale;
+    queries.sum[i] = head.sum;
+  }
+  attend_blocks<int8_t>(args, state, [&]<int kQueries>(Count<kQueries>, const int8_t* keys, const int8_t* next,
+                                                       uint32_t lo, uint32_t hi, uint32_t first) {
+    attend_block<kQueries>(args, queries, keys, next, lo, hi, state, first);
+  });
+}
+
 void attention_tile(const AttentionTile& args) {
-  if (args.kv_f32)
-    attention_tile_as<float>(args);
-  else
-    attention_tile_as<uint16_t>(args);
+  switch (args.kv_type) {
+    case KvType::kF32: return attention_tile_as<float>(args);
+    case KvType::kF16: return attention_tile_as<uint16_t>(args);
+    case KvType::kInt8: return attention_tile_int8(args);
+  }
 }
 
 }  // namespace

@@ -86,6 +86,13 @@ struct ShrinkTile {
 };
 
 // Rotates one row's heads and files its keys and values.
+// What keys and values are stored as.
+enum class KvType : uint8_t {
+  kF32,
+  kF16,
+  kInt8,  // with one f32 scale for each token and head, of keys and of values
+};
+
 struct RopeRow {
   float* q;                              // [heads][head_dim], in place
   const float* k;                        // [kv_heads][head_dim]
@@ -94,11 +101,12 @@ struct RopeRow {
   const float *cosines, *sines;          // [head_dim / 2], of the row's position
   const float *q_norm, *k_norm;          // [head_dim] or null
   float eps;
-  void* block;                           // of this layer: [kv_head]{K[head_dim][64], V[64][value_stride]}
+  void* block;                           // of this layer, see cpu_kv_pool.h
   size_t head_stride, value_offset;      // elements from one kv head to the next, and from K to V
+  size_t scale_offset;                   // elements from K to the scales of kInt8
   uint32_t value_stride;
   uint32_t slot;                         // position % 64
-  bool kv_f32;
+  KvType kv_type;
 };
 
 // Some heads of one KV head, some rows of one sequence.
@@ -113,9 +121,9 @@ struct AttentionTile {
   const uint32_t* blocks;         // the sequence's, by position / 64
   const void* following;          // keys that this thread reads next, to be fetched meanwhile, or null
   const void* kv;                 // this layer and KV head in block 0
-  size_t block_stride, value_offset;  // elements
+  size_t block_stride, value_offset, scale_offset;  // elements
   uint32_t value_stride;
-  bool kv_f32;
+  KvType kv_type;
 };
 
 struct Kernels {

@@ -1,6 +1,7 @@
 // Rotary embedding (half-split, as Hugging Face has it) with optional q/k norm, and the filing of keys and values.
 #pragma once
 
+#include "cpu/kernels/attention_int8.h"
 #include "cpu/kernels/norm.h"
 
 namespace polygraft::PG_ISA {
@@ -22,6 +23,18 @@ PG_INLINE void store_element(uint16_t* p, float x) { *p = float_to_half(x); }
 PG_INLINE void store_lanes(float* p, f32x16 v) { store(p, v); }
 PG_INLINE void store_lanes(uint16_t* p, f32x16 v) { store_f16(p, v); }
 
+// Files a key and a value. Layout: cpu_kv_pool.h.
+template <class Element>
+PG_INLINE void file(const RopeRow& args, Element* block, const float* key, const float* v) {
+  const uint32_t dim = args.head_dim;
+  for (uint32_t d = 0; d < dim; ++d) store_element(block + d * kBlockTokens + args.slot, key[d]);
+  Element* value = block + args.value_offset + static_cast<size_t>(args.slot) * args.value_stride;
+  for (uint32_t d = 0; d < dim; d += kLanes) store_lanes(value + d, load(v + d, dim - d));
+}
+PG_INLINE void file(const RopeRow& args, int8_t* block, const float* key, const float* v) {
+  store_int8(args, block, key, v);
+}
+
 template <class Element>
 PG_INLINE void rope_row_as(const RopeRow& args) {
   const uint32_t dim = args.head_dim, half = dim / 2;
@@ -39,18 +52,17 @@ PG_INLINE void rope_row_as(const RopeRow& args) {
       k = key;
     }
     rotate(k, half, args.cosines, args.sines, key);
-    for (uint32_t d = 0; d < dim; ++d) store_element(block + d * 64 + args.slot, key[d]);
     const float* v = args.v + h * dim;
-    Element* value = block + args.value_offset + static_cast<size_t>(args.slot) * args.value_stride;
-    for (uint32_t d = 0; d < dim; d += kLanes) store_lanes(value + d, load(v + d, dim - d));
+    file(args, block, key, v);
   }
 }
 
 void rope_row(const RopeRow& args) {
-  if (args.kv_f32)
-    rope_row_as<float>(args);
-  else
-    rope_row_as<uint16_t>(args);
+  switch (args.kv_type) {
+    case KvType::kF32: return rope_row_as<float>(args);
+    case KvType::kF16: return rope_row_as<uint16_t>(args);
+    case KvType::kInt8: return rope_row_as<int8_t>(args);
+  }
 }
 
 }  // namespace

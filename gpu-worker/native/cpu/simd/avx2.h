@@ -220,5 +220,25 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float) {
   return total;
 }
 
+// ---- Dots of int16 pairs (see scalar.h)
+PG_INLINE void store_low_halves(int16_t* p, i32x16 v) {
+  // Sign extension of the low halves makes the pack exact.
+  const __m256i a = _mm256_srai_epi32(_mm256_slli_epi32(v.a, 16), 16), b = _mm256_srai_epi32(_mm256_slli_epi32(v.b, 16), 16);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+}
+PG_INLINE i32x16 load_pairs(const int8_t* p) {
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 16)))};
+}
+PG_INLINE i32x16 broadcast_pair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+PG_INLINE i32x16 dot_pairs(i32x16 a, i32x16 b, i32x16 total) {
+  return {_mm256_add_epi32(total.a, _mm256_madd_epi16(a.a, b.a)), _mm256_add_epi32(total.b, _mm256_madd_epi16(a.b, b.b))};
+}
+
 }  // namespace
 }  // namespace polygraft::PG_ISA

@@ -155,5 +155,21 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float x_sum) {
   return total;
 }
 
+// ---- Dots of int16 pairs (see scalar.h)
+PG_INLINE void store_low_halves(int16_t* p, i32x16 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v.v));
+}
+PG_INLINE i32x16 load_pairs(const int8_t* p) {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+PG_INLINE i32x16 broadcast_pair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return {_mm512_set1_epi32(pair)};
+}
+PG_INLINE i32x16 dot_pairs(i32x16 a, i32x16 b, i32x16 total) {
+  return {_mm512_dpwssd_epi32(total.v, a.v, b.v)};
+}
+
 }  // namespace
 }  // namespace polygraft::PG_ISA

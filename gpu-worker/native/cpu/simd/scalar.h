@@ -249,5 +249,30 @@ PG_INLINE i32x16 finish_dot(Codes, i32x16 total, float) {
   return total;
 }
 
+// ---- Dots of int16 pairs: 32-bit lane i holds the pair 2i, 2i+1.
+// The low 16 bits of each lane.
+PG_INLINE void store_low_halves(int16_t* p, i32x16 v) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(v.lane[i] & 0xffff);
+}
+// Sixteen pairs of int8, each widened to int16.
+PG_INLINE i32x16 load_pairs(const int8_t* p) {
+  return each_i32([&](int i) {
+    return static_cast<uint32_t>(static_cast<uint16_t>(p[2 * i])) | static_cast<uint32_t>(p[2 * i + 1]) << 16;
+  });
+}
+// The same pair in each lane.
+PG_INLINE i32x16 broadcast_pair(const int16_t* p) {
+  int32_t pair;
+  __builtin_memcpy(&pair, p, 4);
+  return set1_i32(pair);
+}
+// total + the sum of both products of a pair.
+PG_INLINE i32x16 dot_pairs(i32x16 a, i32x16 b, i32x16 total) {
+  const auto low = [](int32_t x) { return static_cast<int16_t>(x & 0xffff); };
+  return each_i32([&](int i) {
+    return total.lane[i] + low(a.lane[i]) * low(b.lane[i]) + (a.lane[i] >> 16) * (b.lane[i] >> 16);
+  });
+}
+
 }  // namespace
 }  // namespace polygraft::PG_ISA

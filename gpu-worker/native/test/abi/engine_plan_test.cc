@@ -24,6 +24,17 @@ ModelConfig model(uint32_t max_position) {
 
 }  // namespace
 
+TEST(the_type_of_keys_and_values_follows_the_activations_unless_it_is_given) {
+  pg_engine_options given = options();
+  CHECK(check_options(given).backend.kv == PG_KV_F16);
+  given.activations = PG_ACTIVATIONS_F32;
+  CHECK(check_options(given).backend.kv == PG_KV_F32);
+  given.kv_type = PG_KV_INT8;
+  CHECK(check_options(given).backend.kv == PG_KV_INT8);
+  given.kv_type = static_cast<pg_kv_type>(9);
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "kv_type", "use f16, f32 or int8", check_options(given));
+}
+
 TEST(zeros_are_defaults) {
   const EngineOptions checked = check_options(options());
   CHECK(checked.quantize.scheme == Scheme::kW4);
@@ -34,7 +45,7 @@ TEST(zeros_are_defaults) {
   CHECK_EQ(checked.step.max_prefill_tokens, 64u);
   CHECK_EQ(checked.max_queue, 1024u);
   CHECK_EQ(checked.adapter_bytes, uint64_t{512} << 20);
-  CHECK(!checked.backend.kv_f32);
+  CHECK(checked.backend.kv == PG_KV_F16);
   CHECK_EQ(weights_name(checked.quantize), "w4-g32");
 }
 
@@ -42,12 +53,12 @@ TEST(nothing_is_rounded_beside_exact_weights_or_activations) {
   pg_engine_options given = options();
   given.scheme = PG_SCHEME_F32;
   EngineOptions checked = check_options(given);
-  CHECK(checked.backend.kv_f32);
+  CHECK(checked.backend.kv == PG_KV_F32);
   CHECK_EQ(checked.backend.activations, PG_ACTIVATIONS_F32);
   CHECK_EQ(checked.quantize.head_bits, 32u);
   given = options();
   given.activations = PG_ACTIVATIONS_F32;
-  CHECK(check_options(given).backend.kv_f32);
+  CHECK(check_options(given).backend.kv == PG_KV_F32);
 }
 
 TEST(options_out_of_range_are_named) {

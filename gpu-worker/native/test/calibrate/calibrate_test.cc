@@ -18,7 +18,7 @@ std::unique_ptr<Backend> exact_backend(const std::string& isa = "", uint32_t thr
   options.isa = isa;
   options.threads = threads;
   options.activations = PG_ACTIVATIONS_F32;
-  options.kv_f32 = true;
+  options.kv = PG_KV_F32;
   return create_cpu_backend(options);
 }
 

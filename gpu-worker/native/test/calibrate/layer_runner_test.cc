@@ -16,7 +16,7 @@ TEST(layer_by_layer_is_the_whole_model) {
   BackendOptions options;
   options.threads = 2;
   options.activations = PG_ACTIVATIONS_F32;
-  options.kv_f32 = true;
+  options.kv = PG_KV_F32;
   const auto backend = create_cpu_backend(options);
   for (const golden::GoldenModel& golden : golden::models()) {
     const LoadedModel model = load_model(golden.dir, {Scheme::kF32, 32, 32}, "", {});

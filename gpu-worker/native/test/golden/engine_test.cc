@@ -51,9 +51,9 @@ struct Loaded {
 };
 
 constexpr QuantizeOptions kExact = {Scheme::kF32, 32, 32};
-BackendOptions exact_backend() { return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv_f32 = true}; }
+BackendOptions exact_backend() { return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv = PG_KV_F32}; }
 BackendOptions default_backend() {
-  return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_INT8, .kv_f32 = false};
+  return {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_INT8, .kv = PG_KV_F16};
 }
 const std::vector<uint32_t> kChunks = {50, 1, 30, 64};
 

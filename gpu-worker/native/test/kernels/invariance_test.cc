@@ -31,9 +31,10 @@ std::vector<Case> cases() {
   ModelConfig g128 = plain;
   g128.hidden_size = 576;  // 4.5 groups of 128
   g128.rope_scaling = {.kind = RopeScaling::Kind::kLinear, .factor = 2};
-  BackendOptions int8, f32, exact;
+  BackendOptions int8, f32, exact, int8_kv;
+  int8_kv.kv = PG_KV_INT8;
   f32.activations = exact.activations = PG_ACTIVATIONS_F32;
-  exact.kv_f32 = true;
+  exact.kv = PG_KV_F32;
   return {
       {"w4 g32 int8", plain, {Scheme::kW4, 32, Scheme::kW8}, int8},
       {"w4 g64 int8, window, tied", window, {Scheme::kW4, 64, Scheme::kW8}, int8},
@@ -41,6 +42,9 @@ std::vector<Case> cases() {
       {"nf4 g64 int8, biases, one kv head", biased, {Scheme::kNf4, 64, Scheme::kW8}, int8},
       {"w4 g32 f32 activations, q/k norm", normed, {Scheme::kW4, 32, Scheme::kW8}, f32},
       {"nf4 g32 f32 activations", plain, {Scheme::kNf4, 32, Scheme::kW8}, f32},
+      {"w4 g32 int8, int8 keys and values", plain, {Scheme::kW4, 32, Scheme::kW8}, int8_kv},
+      {"w4 g64 int8, int8 keys and values, window", window, {Scheme::kW4, 64, Scheme::kW8}, int8_kv},
+      {"f32, int8 keys and values, q/k norm", normed, {Scheme::kF32, 0, Scheme::kF32}, int8_kv},
       {"f32", normed, {Scheme::kF32, 0, Scheme::kF32}, exact},
   };
 }
@@ -116,20 +120,21 @@ TEST(a_request_does_not_see_its_batch_or_its_chunks) {
 TEST(stale_and_nan_cache_contents_do_not_reach_a_result) {
   const ModelConfig config = odd_config();
   const ModelWeights weights = random_weights(config, {}, 9);
-  for (const Kernels* k : all_kernels()) {
-    Engine engine(*k, config, weights, {}, {.isa = {}, .threads = 1});
-    const std::vector<uint32_t> tokens = random_tokens(config, 3, 21);
-    const auto step = [&](CpuKvPool& kv) {
-      Graph graph(config, *engine.backend, *engine.model, 4);
-      const std::vector<uint32_t> blocks = {1}, output_rows = {2};
-      const std::vector<SequenceSpan> sequences = {{.first_row = 0, .count = 3, .first_position = 0, .kv_blocks = blocks}};
-      const auto logits = graph.forward({.tokens = tokens, .sequences = sequences, .output_rows = output_rows}, kv);
-      return std::vector<float>(logits.begin(), logits.end());
-    };
-    CpuKvPool clean(config, false, 2), dirty(config, false, 2);
-    for (uint32_t l = 0; l < config.layers; ++l) std::memset(dirty.layer(l), 0xff, 2 * dirty.layout.block_bytes());
-    CHECK(same_bits(step(dirty), step(clean)));
-  }
+  for (const Kernels* k : all_kernels())
+    for (const auto& [type, stored] : {std::pair(PG_KV_F16, KvType::kF16), std::pair(PG_KV_INT8, KvType::kInt8)}) {
+      Engine engine(*k, config, weights, {}, {.isa = {}, .threads = 1, .kv = type});
+      const std::vector<uint32_t> tokens = random_tokens(config, 3, 21);
+      const auto step = [&](CpuKvPool& kv) {
+        Graph graph(config, *engine.backend, *engine.model, 4);
+        const std::vector<uint32_t> blocks = {1}, output_rows = {2};
+        const std::vector<SequenceSpan> sequences = {{.first_row = 0, .count = 3, .first_position = 0, .kv_blocks = blocks}};
+        const auto logits = graph.forward({.tokens = tokens, .sequences = sequences, .output_rows = output_rows}, kv);
+        return std::vector<float>(logits.begin(), logits.end());
+      };
+      CpuKvPool clean(config, stored, 2), dirty(config, stored, 2);
+      for (uint32_t l = 0; l < config.layers; ++l) std::memset(dirty.layer(l), 0xff, 2 * dirty.layout.block_bytes());
+      CHECK(same_bits(step(dirty), step(clean)));
+    }
 }
 
 TEST(copied_blocks_hold_the_same_tokens) {

@@ -248,7 +248,7 @@ TEST(model_in_f32_agrees_with_float64) {
   for (const Request& r : requests) expected.push_back(model.forward(r.tokens, r.adapter < 0 ? nullptr : &adapters[0]));
   for (const Kernels* kernels : all_kernels()) {
     Engine engine(*kernels, config, weights, adapters,
-                  {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv_f32 = true});
+                  {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv = PG_KV_F32});
     const auto logits = run(engine, requests, {50, 1, 30});
     for (size_t i = 0; i < requests.size(); ++i)
       for (size_t t = 0; t < expected[i].size(); ++t) {
@@ -280,8 +280,8 @@ TEST(attention_is_within_rounding_of_float64) {
     const std::vector<SequenceSpan> sequences = {{.first_row = 0, .count = rows, .first_position = 0, .kv_blocks = blocks}};
     const StepBatch batch{.tokens = tokens, .sequences = sequences, .output_rows = {}};
     for (const Kernels* kernels : all_kernels())
-      for (const bool f32 : {true, false}) {
-        Engine engine(*kernels, config, weights, {}, {.isa = {}, .threads = 2, .kv_f32 = f32});
+      for (const pg_kv_type type : {PG_KV_F32, PG_KV_F16, PG_KV_INT8}) {
+        Engine engine(*kernels, config, weights, {}, {.isa = {}, .threads = 2, .kv = type});
         const auto kv = engine.backend->create_kv_pool(config, 3);
         std::vector<float> qkv = input, y(rows * config.q_dim());
         engine.backend->rope_and_store_kv(*engine.model, batch, 0, qkv.data(), *kv);
@@ -299,7 +299,9 @@ TEST(attention_is_within_rounding_of_float64) {
           }
           return v;
         };
-        const auto keep = [&](double v) { return f32 ? v : fp16_to_float(float_to_fp16(static_cast<float>(v))); };
+        const auto keep = [&](double v) {
+          return type == PG_KV_F16 ? fp16_to_float(float_to_fp16(static_cast<float>(v))) : v;
+        };
         double error = 0;
         for (uint32_t row = 0; row < rows; ++row)
           for (uint32_t h = 0; h < heads; ++h) {
@@ -323,7 +325,8 @@ TEST(attention_is_within_rounding_of_float64) {
               error = std::max(error, std::abs(o[d] / sum - y[row * config.q_dim() + h * dim + d]));
           }
         // Values up to 2, scores up to about 30. A key that rounds the other way in fp16 moves a score by 2^-11 of it.
-        CHECK_NEAR(error, 0, f32 ? 2e-5 : 4e-3);
+        // In int8 a key is off by up to 1/254 of its largest element in each of its own, and the query likewise.
+        CHECK_NEAR(error, 0, type == PG_KV_F32 ? 2e-5 : type == PG_KV_F16 ? 4e-3 : 0.1);
       }
   }
 }
