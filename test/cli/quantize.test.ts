@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { runCli, startCli } from "../support/run-cli.js";
 import { temporaryFolder } from "../support/temporary-folder.js";
+import { writeTinyGguf } from "../support/tiny-gguf.js";
 import { writeTinyModel } from "../support/tiny-model.js";
 
 // Scoring starts processes; a busy machine takes its time over that.
@@ -59,6 +60,19 @@ test("writes a folder that serves what the source serves", async () => {
     "chat_template.jinja", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
   ]);
   expect(await score(path("plain"))).toBe(await score(model));
+});
+
+test("makes of a GGUF file the folder that it makes of the folder it came from", async () => {
+  const gguf = path("tiny.gguf");
+  await writeTinyGguf(gguf);
+  const args = ["--calibrate", texts, "--json"];
+  const fromFile = await runCli(["quantize", gguf, "--output", path("of-file"), ...args]);
+  expect(fromFile).toMatchObject({ code: 0, stderr: "" });
+  await runCli(["quantize", model, "--output", path("of-folder"), ...args]);
+  const weights = (name: string): Promise<Buffer> => readFile(join(path(name), "model.safetensors"));
+  expect((await weights("of-file")).equals(await weights("of-folder"))).toBe(true);
+  expect(await score(path("of-file"))).toBe(await score(path("of-folder")));
+  await expect(readFile(join(path("of-file"), "chat_template.jinja"), "utf8")).resolves.toContain("messages");
 });
 
 test("calibrates, tells what outputs gained, and gives the same bytes again", async () => {

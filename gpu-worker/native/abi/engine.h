@@ -272,8 +272,9 @@ typedef enum pg_grid {
 // How a checkpoint is quantized. Zero means the default where one is given.
 typedef struct pg_quantize_options {
   uint32_t size;
-  const char* model_dir;     // Hugging Face folder: config.json and *.safetensors
-  const char* out_file;      // the weights file to write: together with the source's config.json it can be served
+  const char* model_dir;     // Hugging Face folder (config.json and *.safetensors), or a GGUF file, not in 4 bits
+  const char* out_file;      // the weights file to write: together with the source's config.json it can be served; of a
+                             // GGUF file, config.json is written into the same folder
   pg_scheme scheme;          // default: PG_SCHEME_W4
   uint32_t group;            // 32, 64 or 128; default: 32
   uint32_t head_bits;        // 4, 8 or 32; default: 8

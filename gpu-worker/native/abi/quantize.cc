@@ -1,6 +1,7 @@
 // The C ABI over quantizing ahead of time.
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -11,12 +12,14 @@
 #include "calibrate/weight_error.h"
 #include "model/backend.h"
 #include "model/checkpoint.h"
+#include "model/config_text.h"
 #include "model/error.h"
 #include "model/gguf_model.h"
+#include "model/input_file.h"
 #include "model/loader.h"
-#include "model/source.h"
 #include "model/stored.h"
 #include "model/weight_list.h"
+#include "model/weight_source.h"
 
 namespace polygraft {
 namespace {
@@ -40,6 +43,12 @@ Grid grid_of(pg_grid grid, bool calibrated) {
   throw Error(PG_INVALID_ARGUMENT, "grid", "grid is unknown: use searched, plain or symmetric");
 }
 
+void write_text_file(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << text;
+  if (!file.flush()) throw Error(PG_INTERNAL, "out_file", path + " cannot be written");
+}
+
 uint64_t parameters(const ModelConfig& config, ModelWeights& weights) {
   uint64_t sum = 0;
   for (const NamedWeight& weight : named_weights(config, weights))
@@ -54,15 +63,17 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
   QuantizeOptions options = check_quantization(given.scheme, given.group, given.head_bits);
   options.grid = grid_of(given.grid, calibrated);
 
-  if (is_gguf_path(dir))
-    throw Error(PG_UNIMPLEMENTED, "model_dir",
-                dir + " is a GGUF file: serve it as it is, or quantize the Hugging Face folder that it was made from");
-  const ModelConfig config = read_model_config(dir);
-  const Checkpoint checkpoint(dir);
-  if (stored_options(checkpoint) || config.quantization.method != FileQuantization::Method::kNone)
+  const bool gguf = is_gguf_path(dir);
+  if (!gguf && file_exists(dir + "/config.json") && stored_options(Checkpoint(dir)))
     throw Error(PG_FAILED_PRECONDITION, "model_dir", dir + " is quantized already: quantize its source");
-  check_tensors(checkpoint, config);
-  const auto source = checkpoint_source(checkpoint);
+  const ModelFiles files = open_model_files(dir);
+  const ModelConfig& config = files.config;
+  const WeightSource& source = *files.weights;
+  if (source.grid())
+    throw Error(PG_FAILED_PRECONDITION, "model_dir",
+                dir + " is in 4 bits already and keeps its own grid, on which nothing is lost: serve it as it is");
+  const std::string config_json = gguf ? config_text(config) : "";  // refused before the work, not after
+  options.own_heads = false;
   ModelWeights weights;
   std::map<std::string, std::string> notes;
   if (calibrated) {
@@ -75,19 +86,20 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
         given.sequence_tokens != 0 ? given.sequence_tokens : std::min(kDefaultSequence, config.max_position);
     const CalibrationTokens tokens{{given.tokens, given.token_count}, sequence};
     CalibrationGain gain;
-    weights = calibrate_checkpoint(*source, config, options, tokens, *backend, progress, gain);
+    weights = calibrate_checkpoint(source, config, options, tokens, *backend, progress, gain);
     std::copy(gain.rounded.begin(), gain.rounded.end(), report.rounded_output_error);
     std::copy(gain.calibrated.begin(), gain.calibrated.end(), report.output_error);
     notes["calibration_tokens"] = std::to_string(given.token_count);
   } else {
-    weights = quantize_source(*source, config, options, progress);
+    weights = quantize_source(source, config, options, progress);
   }
-  const WeightError error = weight_error(*source, config, weights, progress);
+  const WeightError error = weight_error(source, config, weights, progress);
   std::copy(error.plain.begin(), error.plain.end(), report.plain_weight_error);
   std::copy(error.stored.begin(), error.stored.end(), report.weight_error);
   report.layers = config.layers;
   report.parameters = parameters(config, weights);
   write_stored(out, config, options, weights, std::move(notes));
+  if (gguf) write_text_file((std::filesystem::path(out).parent_path() / "config.json").string(), config_json);
   report.bytes = std::filesystem::file_size(out);
 }
 

@@ -111,7 +111,7 @@ QuantizeOptions kept_options(const WeightSource& source, QuantizeOptions options
 // Room for the weights. Embedding and head stay on their own grid, whichever it is, unless full precision is wanted.
 ModelWeights allocate_for(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options) {
   std::map<std::string, OwnGrid> heads;
-  if (options.head_bits != 32)
+  if (options.own_heads && options.head_bits != 32)
     for (const std::string name : {"model.embed_tokens.weight", "lm_head.weight"}) {
       if (config.tied_head && name == "lm_head.weight") continue;
       if (const std::optional<OwnGrid> own = source.at(name).grid()) heads.emplace(name, *own);

@@ -22,6 +22,7 @@ struct QuantizeOptions {
   uint32_t group = 32;          // 32, 64 or 128
   uint32_t head_bits = 8;       // embedding and head: 4 (kW4), 8 (kW8, groups of 64) or 32
   Grid grid = Grid::kSearched;
+  bool own_heads = true;  // embedding and head stay on the grid of the file if they have one, unless head_bits is 32
 };
 
 // Called with (phase, done, total) bytes; returns false to stop (Error PG_CANCELLED).

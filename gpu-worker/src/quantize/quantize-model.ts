@@ -1,16 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { access, copyFile, mkdir, readdir, rename } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { loadAddon, type NativeProgress, type NativeQuantizeReport } from "../engine/addon.js";
 import { EngineError } from "../engine/engine.js";
 import { toEngineError } from "../engine/native-errors.js";
 import { PROJECTIONS } from "../engine/projections.js";
+import { readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import { calibrationTokens } from "./calibration-tokens.js";
 
 /** How a model is quantized ahead of time. */
 export interface QuantizeOptions {
-  /** Hugging Face folder: config.json, *.safetensors and, to calibrate, its tokenizer. */
+  /** Hugging Face folder: config.json, *.safetensors and, to calibrate, its tokenizer; or a GGUF file that is not in 4 bits. */
   readonly model: string;
   /** Folder to make. It must not exist. */
   readonly output: string;
@@ -90,9 +91,7 @@ export async function quantizeModel(options: QuantizeOptions, hooks: QuantizeHoo
   process.once("exit", removeDraft);
   try {
     const report = await writeWeights(options, join(draft, "model.safetensors"), tokens, hooks);
-    for (const name of await readdir(options.model)) {
-      if (COPIED.test(name) && !INDEX.test(name)) await copyFile(join(options.model, name), join(draft, name));
-    }
+    await ((await isFile(options.model)) ? writeTokenizer(options.model, draft) : copyRest(options.model, draft));
     hooks.signal?.throwIfAborted();
     await rename(draft, output);
     return describe(report, tokens);
@@ -100,6 +99,20 @@ export async function quantizeModel(options: QuantizeOptions, hooks: QuantizeHoo
     process.off("exit", removeDraft);
     removeDraft();
   }
+}
+
+async function copyRest(model: string, folder: string): Promise<void> {
+  for (const name of await readdir(model)) {
+    if (COPIED.test(name) && !INDEX.test(name)) await copyFile(join(model, name), join(folder, name));
+  }
+}
+
+/** The tokenizer of a GGUF file as the files of a folder. */
+async function writeTokenizer(model: string, folder: string): Promise<void> {
+  const { tokenizer, config, chatTemplate } = await readTokenizerFiles(model);
+  await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+  await writeFile(join(folder, "tokenizer_config.json"), JSON.stringify(config, undefined, 2));
+  if (chatTemplate !== undefined) await writeFile(join(folder, "chat_template.jinja"), chatTemplate);
 }
 
 async function writeWeights(
@@ -143,4 +156,8 @@ function describe(report: NativeQuantizeReport, tokens: Uint32Array | undefined)
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(() => true, () => false);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then((found) => found.isFile(), () => false);
 }

@@ -24,7 +24,7 @@ export function quantizeCommand(): Command {
         "--calibrate, what one weight's rounding does to the outputs is made up for by the weights after it (GPTQ), which\n" +
         "takes minutes for a small model. The same model, options and texts give the same weights file everywhere.",
     )
-    .argument("<model>", "folder of the model (Hugging Face layout)")
+    .argument("<model>", "folder of the model (Hugging Face layout), or a GGUF file that is not in 4 bits")
     .requiredOption("-o, --output <dir>", "folder to make; it must not exist")
     .addOption(new Option("--scheme <name>", "how weights are held (default: w4)").choices(["w4", "nf4"]))
     .addOption(new Option("--group, --group-size <n>", "weights that share a scale: 32, 64 or 128 (default: 32)").argParser(oneOf(32, 64, 128)))
@@ -41,6 +41,7 @@ Errors are squared errors over the squares of what was to be kept, mean over lay
 Examples:
   polygraft quantize ./llama --output ./llama-w4
   polygraft quantize ./llama --output ./llama-w4-g128 --group-size 128 --calibrate texts.jsonl
+  polygraft quantize ./llama.Q8_0.gguf --output ./llama-w4 --calibrate texts.jsonl
   polygraft up --model ./llama-w4`,
     )
     .action(quantize);
