@@ -17,6 +17,7 @@ interface Options {
   readonly with: Peer[];
   readonly rounds: number;
   readonly threads: number;
+  readonly kvType: "f16" | "int8";
   readonly neighbour?: boolean;
   readonly append?: string;
   readonly json?: boolean;
@@ -39,6 +40,7 @@ const command = new Command("bench:peer")
   )
   .option("--rounds <n>", "measurements of everybody in turn, of which the median counts", integer(1, 25), 5)
   .option("--threads <n>", "threads of each engine", integer(1, 1024), Math.min(2, availableParallelism()))
+  .addOption(new Option("--kv-type <name>", "what polygraft stores keys and values as").choices(["f16", "int8"]).default("f16"))
   .option("--neighbour", "keep one core busy with another process meanwhile")
   .option("--append <file>", "add rows to a file, leave out those that it has, and show all of them")
   .option("--json", "print one JSON object a line instead of the table")
@@ -61,6 +63,7 @@ async function main(options: Options): Promise<void> {
   const context = {
     cache: join(repository, ".cache/bench"),
     threads: options.threads,
+    kvType: options.kvType,
     onProgress: (line: string) => void process.stderr.write(`${line}\n`),
   };
   if (options.install === true) {

@@ -1,6 +1,8 @@
 // Measures polygraft's engine through its C ABI: scheduler, step loop, sampler and reports included.
 //
-//   polygraft_driver MODEL_DIR THREADS CACHE_DIR ADAPTER_DIR...
+//   polygraft_driver MODEL_DIR THREADS CACHE_DIR f16|int8 ADAPTER_DIR...
+//
+// f16 or int8: what keys and values are stored as.
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -88,13 +90,15 @@ double seconds_between(Clock::time_point start, Clock::time_point end) {
 
 class PolygraftDriver : public peer::Driver {
  public:
-  PolygraftDriver(const char* model, uint32_t threads, const char* cache, const std::vector<std::string>& adapters) {
+  PolygraftDriver(const char* model, uint32_t threads, const char* cache, pg_kv_type kv_type,
+                  const std::vector<std::string>& adapters) {
     pg_engine_options options = {};
     options.size = sizeof options;
     options.model_dir = model;
     options.cache_dir = cache;
     options.threads = threads;
     options.kv_bytes = uint64_t{2} << 30;
+    options.kv_type = kv_type;
     options.no_prefix_cache = true;  // prompts recur over the rounds: each is to be computed
     pg_error error = {};
     check(pg_engine_open(&options, nullptr, nullptr, &engine_, &error), error);
@@ -215,12 +219,14 @@ class PolygraftDriver : public peer::Driver {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::fprintf(stderr, "usage: polygraft_driver MODEL_DIR THREADS CACHE_DIR ADAPTER_DIR...\n");
+  const std::string kv_type = argc > 4 ? argv[4] : "";
+  if (kv_type != "f16" && kv_type != "int8") {
+    std::fprintf(stderr, "usage: polygraft_driver MODEL_DIR THREADS CACHE_DIR f16|int8 ADAPTER_DIR...\n");
     return 2;
   }
   try {
-    PolygraftDriver driver(argv[1], static_cast<uint32_t>(std::atoi(argv[2])), argv[3], {argv + 4, argv + argc});
+    PolygraftDriver driver(argv[1], static_cast<uint32_t>(std::atoi(argv[2])), argv[3],
+                           kv_type == "int8" ? PG_KV_INT8 : PG_KV_F16, {argv + 5, argv + argc});
     return peer::serve(driver, "polygraft", driver.device());
   } catch (const std::exception& e) {
     peer::say("{\"error\":" + peer::quoted(e.what()) + "}");

@@ -6,6 +6,8 @@ export interface PeerContext {
   /** Folder for what is installed, built and remembered. */
   readonly cache: string;
   readonly threads: number;
+  /** What polygraft stores keys and values as. */
+  readonly kvType: "f16" | "int8";
   readonly onProgress: (line: string) => void;
 }
 

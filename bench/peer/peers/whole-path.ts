@@ -21,8 +21,8 @@ export class WholePath implements Contender {
     this.#vocabulary = vocabulary;
   }
 
-  static async start({ threads }: PeerContext, { folder, shape }: ModelFiles): Promise<WholePath> {
-    const fleet = await LocalFleet.start({ model: folder, workerArguments: ["--threads", String(threads)] });
+  static async start({ threads, kvType }: PeerContext, { folder, shape }: ModelFiles): Promise<WholePath> {
+    const fleet = await LocalFleet.start({ model: folder, workerArguments: ["--threads", String(threads), "--kv-type", kvType] });
     return new WholePath(fleet, shape.vocabulary);
   }
 
