@@ -1,7 +1,9 @@
+import type { Metadata } from "@grpc/grpc-js";
 import { GenerateRequest, GenerateResponse, InferenceServiceDefinition } from "@polygraft/api";
 import { PolygraftError } from "./error.js";
 import { eventFromProto } from "./event-from-proto.js";
-import type { GenerationEvent } from "./events.js";
+import type { GenerationEvent, PlacementExplanation } from "./events.js";
+import { placementFrom } from "./placement-from-headers.js";
 import { method } from "./transport.js";
 import type { RpcOptions, Transport } from "./transport.js";
 
@@ -18,11 +20,13 @@ export async function* runAttempt(
   attempt: number,
 ): AsyncGenerator<GenerationEvent, void> {
   let finished = false;
-  for await (const message of transport.serverStream(generate, request, rpc)) {
+  let placement: PlacementExplanation | undefined;
+  const onHeaders = (headers: Metadata): void => void (placement = placementFrom(headers));
+  for await (const message of transport.serverStream(generate, request, { ...rpc, onHeaders })) {
     const event = eventFromProto(message, attempt);
     if (event === undefined) continue;
     finished = event.type === "finished";
-    yield event;
+    yield event.type === "accepted" && placement !== undefined ? { ...event, placement } : event;
   }
   if (!finished) {
     throw new PolygraftError("the stream ended without its last event; the server or a proxy between broke it off", {

@@ -1,6 +1,14 @@
 /** One event of a generation, told apart by `type`. */
 export type GenerationEvent = AcceptedEvent | PromptScoresEvent | DeltaEvent | AdapterChangedEvent | FinishedEvent;
 
+/** Why a router chose a worker. */
+export interface PlacementExplanation {
+  /** "preferred": the first choice of this adapter; otherwise what stood against it. */
+  readonly reason: string;
+  /** Workers in the order in which this adapter prefers them. */
+  readonly candidates: readonly string[];
+}
+
 /**
  * The request is in the batch of a worker. Normally the first event and the only one of its kind; when the worker is
  * lost before its first output and the SDK retries, another one follows and replaces it.
@@ -29,6 +37,8 @@ export interface AcceptedEvent {
   readonly seed: bigint;
   /** 1 for the first attempt, one more after each retry. */
   readonly attempt: number;
+  /** Why the router chose the worker, if `routing.explain` asked for it and a router was on the way. */
+  readonly placement?: PlacementExplanation;
 }
 
 /** Log-probabilities of consecutive prompt tokens. */

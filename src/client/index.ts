@@ -10,6 +10,7 @@ export type {
   FinishReason,
   FinishedEvent,
   GenerationEvent,
+  PlacementExplanation,
   PromptScoresEvent,
   ServerTimings,
   Tier,

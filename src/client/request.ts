@@ -126,7 +126,7 @@ export interface Routing {
   readonly key?: string;
   /** Serves on this worker or fails with UNAVAILABLE. */
   readonly worker?: string;
-  /** Names the reason of the placement in the response's headers. Default: false. */
+  /** Asks the router why it chooses the worker: see `placement` of the "accepted" event. Default: false. */
   readonly explain?: boolean;
   /** Moves the stream to another worker when its worker is lost. Default: true. */
   readonly failover?: boolean;

@@ -36,6 +36,8 @@ export interface RpcOptions {
   readonly deadline: number;
   /** Cancels it. */
   readonly signal: AbortSignal;
+  /** Told the response's headers, before the first message. */
+  readonly onHeaders?: (headers: Metadata) => void;
 }
 
 /** A call with streams both ways. */
@@ -88,7 +90,7 @@ export class Transport {
     request: Request,
     options: RpcOptions,
   ): AsyncGenerator<Response, void> {
-    const { metadata, signal } = options;
+    const { metadata, signal, onHeaders } = options;
     signal.throwIfAborted();
     const stream = this.#client.makeServerStreamRequest(
       path,
@@ -100,6 +102,7 @@ export class Transport {
     );
     // A cancelled call reports its end after the last reader has gone; without a listener that would end the process.
     stream.on("error", () => {});
+    if (onHeaders !== undefined) stream.on("metadata", onHeaders);
     const cancel = (): void => stream.cancel();
     signal.addEventListener("abort", cancel, { once: true });
     try {

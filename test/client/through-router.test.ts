@@ -30,6 +30,30 @@ test("a generation through the router is what the worker sends", async () => {
   expect(worker.calls[0]?.request).toMatchObject({ requestId: generation.requestId, adapter: { id: "acme/a", revision: "v1" } });
 });
 
+test("why the router chose a worker is told to who asks", async () => {
+  await using router = await temporaryRouter();
+  const adapters = [announcedAdapter("acme/a")];
+  async function* script({ requestId }: { readonly requestId: string }) {
+    yield accepted(requestId);
+    yield finished(0);
+  }
+  await using w1 = await startScriptedWorker({ router: router.address, name: "w1", adapters, script });
+  await using w2 = await startScriptedWorker({ router: router.address, name: "w2", adapters, script });
+  await listed(router, w1.name, w2.name);
+  await using client = new Polygraft({ address: router.address });
+  const placementOf = async (explain: boolean) => {
+    for await (const event of client.generate({ prompt: "x", adapter: "acme/a", routing: { explain } })) {
+      if (event.type === "accepted") return event.placement;
+    }
+    return undefined;
+  };
+  expect(await placementOf(false)).toBeUndefined();
+  const placement = await placementOf(true);
+  expect(placement?.reason).toBe("preferred");
+  expect([...(placement?.candidates ?? [])].sort()).toEqual(["w1", "w2"]);
+  expect([w1, w2].find(({ name }) => name === placement?.candidates[0])?.calls.length).toBeGreaterThan(0);
+});
+
 test("a worker that is lost in mid-stream and not replaced is told as such, with its name, and nothing is said twice", async () => {
   await using router = await temporaryRouter();
   await using worker = await startScriptedWorker({
