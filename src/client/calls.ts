@@ -4,7 +4,7 @@ import { errorFromCall } from "./error-from-status.js";
 import { callMetadata } from "./metadata.js";
 import type { Headers } from "./metadata.js";
 import type { CallOptions } from "./options.js";
-import type { Method, RpcOptions } from "./transport.js";
+import type { Method, RpcOptions, Transport } from "./transport.js";
 import type { Transports } from "./transports.js";
 
 /** What holds for all calls of a client. */
@@ -37,7 +37,10 @@ export class Calls {
     return scope;
   }
 
-  /** A call with one answer. Not repeated: the operations behind it are for operators, who see the failure. */
+  /**
+   * A call with one answer. Where a router cannot be reached, the next one is asked, each of them once. Not repeated
+   * otherwise: the operations behind it are for operators, who see the failure.
+   */
   async unary<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
@@ -45,32 +48,43 @@ export class Calls {
     adapter?: string,
   ): Promise<Response> {
     const scope = this.scope(options);
-    const transport = this.#transports.current;
     try {
-      return await transport.unary(method, request, this.#rpc(scope, options));
-    } catch (failure) {
-      const error = errorFromCall(failure, { address: transport.address.target, adapter });
-      if (!scope.signal.aborted) this.#transports.turnFrom(transport, error);
-      throw error;
+      for (let left = this.#transports.count; ; left -= 1) {
+        const transport = this.#transports.current;
+        try {
+          return await transport.unary(method, request, this.#rpc(scope, options));
+        } catch (failure) {
+          const error = errorFromCall(failure, { address: transport.address.target, adapter });
+          if (!this.#turnFrom(transport, error, scope) || left === 1) throw error;
+        }
+      }
     } finally {
       scope.end();
     }
   }
 
-  /** A call with a stream of answers. Leaving the iteration cancels it. */
+  /** A call with a stream of answers, like `unary` until the first of them. Leaving the iteration cancels it. */
   async *serverStream<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     options: CallOptions,
   ): AsyncGenerator<Response, void> {
     const scope = this.scope(options);
-    const transport = this.#transports.current;
+    let answered = false;
     try {
-      yield* transport.serverStream(method, request, this.#rpc(scope, options));
-    } catch (failure) {
-      const error = errorFromCall(failure, { address: transport.address.target });
-      if (!scope.signal.aborted) this.#transports.turnFrom(transport, error);
-      throw error;
+      for (let left = this.#transports.count; ; left -= 1) {
+        const transport = this.#transports.current;
+        try {
+          for await (const answer of transport.serverStream(method, request, this.#rpc(scope, options))) {
+            answered = true;
+            yield answer;
+          }
+          return;
+        } catch (failure) {
+          const error = errorFromCall(failure, { address: transport.address.target });
+          if (!this.#turnFrom(transport, error, scope) || answered || left === 1) throw error;
+        }
+      }
     } finally {
       scope.end();
     }
@@ -81,6 +95,13 @@ export class Calls {
     const status = "CANCELLED";
     this.#closed ??= new PolygraftError("the client was closed", { code: "CLIENT_CLOSED", status });
     for (const scope of this.#running) scope.cancel(this.#closed);
+  }
+
+  /** Turns to the next router if that may help; true if the same call may be made there. */
+  #turnFrom(transport: Transport, error: PolygraftError, scope: CallScope): boolean {
+    if (scope.signal.aborted) return false;
+    this.#transports.turnFrom(transport, error);
+    return error.code === "UNAVAILABLE";
   }
 
   #rpc({ deadline, signal }: CallScope, options: CallOptions): RpcOptions {

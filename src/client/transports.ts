@@ -20,6 +20,11 @@ export class Transports {
     this.#current = first;
   }
 
+  /** How many servers there are. */
+  get count(): number {
+    return this.#all.length;
+  }
+
   /** The one that calls should take now. */
   get current(): Transport {
     return this.#current;

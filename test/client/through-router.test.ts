@@ -30,6 +30,27 @@ test("a generation through the router is what the worker sends", async () => {
   expect(worker.calls[0]?.request).toMatchObject({ requestId: generation.requestId, adapter: { id: "acme/a", revision: "v1" } });
 });
 
+test("where one router is dead, the other one is asked, for the fleet and for adapters too", async () => {
+  const dead = await temporaryRouter();
+  const gone = dead.address;
+  await dead[Symbol.asyncDispose]();
+  await using router = await temporaryRouter();
+  await using worker = await startScriptedWorker({ router: router.address, name: "w1", adapters: [announcedAdapter("acme/a")] });
+  await listed(router, worker.name);
+  const clientOf = () => new Polygraft({ address: [gone, router.address] });
+  {
+    await using client = clientOf();
+    for await (const { workers } of client.fleet.watch()) {
+      expect(workers.map(({ name }) => name)).toEqual(["w1"]);
+      break;
+    }
+  }
+  await using client = clientOf();
+  expect((await client.adapters.get("acme/a")).identity.id).toBe("acme/a");
+  await using lost = new Polygraft({ address: [gone, gone] });
+  await expect(lost.adapters.get("acme/a")).rejects.toMatchObject({ code: "UNAVAILABLE" });
+});
+
 test("why the router chose a worker is told to who asks", async () => {
   await using router = await temporaryRouter();
   const adapters = [announcedAdapter("acme/a")];
