@@ -9,6 +9,11 @@ import { accepted, delta, finished } from "../support/scripted-service.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
 import { temporaryFolder } from "../support/temporary-folder.js";
 
+async function* script({ requestId }: { readonly requestId: string }) {
+  yield accepted(requestId);
+  yield finished(0);
+}
+
 const silent = { maxRetries: 1, initialBackoffMs: 1 };
 
 test("a generation through the router is what the worker sends", async () => {
@@ -35,7 +40,7 @@ test("where one router is dead, the other one is asked, for the fleet and for ad
   const gone = dead.address;
   await dead[Symbol.asyncDispose]();
   await using router = await temporaryRouter();
-  await using worker = await startScriptedWorker({ router: router.address, name: "w1", adapters: [announcedAdapter("acme/a")] });
+  await using worker = await startScriptedWorker({ router: router.address, name: "w1", adapters: [announcedAdapter("acme/a")], script });
   await listed(router, worker.name);
   const clientOf = () => new Polygraft({ address: [gone, router.address] });
   {
@@ -54,10 +59,6 @@ test("where one router is dead, the other one is asked, for the fleet and for ad
 test("why the router chose a worker is told to who asks", async () => {
   await using router = await temporaryRouter();
   const adapters = [announcedAdapter("acme/a")];
-  async function* script({ requestId }: { readonly requestId: string }) {
-    yield accepted(requestId);
-    yield finished(0);
-  }
   await using w1 = await startScriptedWorker({ router: router.address, name: "w1", adapters, script });
   await using w2 = await startScriptedWorker({ router: router.address, name: "w2", adapters, script });
   await listed(router, w1.name, w2.name);
