@@ -58,6 +58,7 @@ typedef enum pg_kv_type {
   PG_KV_F16 = 1,
   PG_KV_F32 = 2,
   PG_KV_INT8 = 3,  // half of f16's memory, with a scale for each token and head; queries and weights are quantized too
+  PG_KV_ANY = 0x7fffffff,  // never given: with it, C++ may read whatever number a caller gave, and refuse it
 } pg_kv_type;
 
 // How an engine is opened. Zero means the default where one is given.
