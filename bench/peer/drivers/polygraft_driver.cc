@@ -99,6 +99,7 @@ class PolygraftDriver : public peer::Driver {
     options.threads = threads;
     options.kv_bytes = uint64_t{2} << 30;
     options.kv_type = kv_type;
+    options.max_prefill_tokens = 512;  // no stream decodes for long while others still prepare
     options.no_prefix_cache = true;  // prompts recur over the rounds: each is to be computed
     pg_error error = {};
     check(pg_engine_open(&options, nullptr, nullptr, &engine_, &error), error);

@@ -22,7 +22,7 @@ export class WholePath implements Contender {
   }
 
   static async start({ threads, kvType }: PeerContext, { folder, shape }: ModelFiles): Promise<WholePath> {
-    const fleet = await LocalFleet.start({ model: folder, workerArguments: ["--threads", String(threads), "--kv-type", kvType] });
+    const fleet = await LocalFleet.start({ model: folder, workerArguments: ["--threads", String(threads), "--kv-type", kvType, "--max-prefill-tokens", "512"] });
     return new WholePath(fleet, shape.vocabulary);
   }
 
