@@ -47,47 +47,18 @@ export class Calls {
     options: CallOptions,
     adapter?: string,
   ): Promise<Response> {
-    const scope = this.scope(options);
-    try {
-      for (let left = this.#transports.count; ; left -= 1) {
-        const transport = this.#transports.current;
-        try {
-          return await transport.unary(method, request, this.#rpc(scope, options));
-        } catch (failure) {
-          const error = errorFromCall(failure, { address: transport.address.target, adapter });
-          if (!this.#turnFrom(transport, error, scope) || left === 1) throw error;
-        }
-      }
-    } finally {
-      scope.end();
-    }
+    const calls = (transport: Transport, rpc: RpcOptions) => once(transport.unary(method, request, rpc));
+    for await (const answer of this.#ask(calls, options, adapter)) return answer;
+    throw new Error("a unary call has ended without an answer");
   }
 
   /** A call with a stream of answers, like `unary` until the first of them. Leaving the iteration cancels it. */
-  async *serverStream<Request, Response>(
+  serverStream<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     options: CallOptions,
   ): AsyncGenerator<Response, void> {
-    const scope = this.scope(options);
-    let answered = false;
-    try {
-      for (let left = this.#transports.count; ; left -= 1) {
-        const transport = this.#transports.current;
-        try {
-          for await (const answer of transport.serverStream(method, request, this.#rpc(scope, options))) {
-            answered = true;
-            yield answer;
-          }
-          return;
-        } catch (failure) {
-          const error = errorFromCall(failure, { address: transport.address.target });
-          if (!this.#turnFrom(transport, error, scope) || answered || left === 1) throw error;
-        }
-      }
-    } finally {
-      scope.end();
-    }
+    return this.#ask((transport, rpc) => transport.serverStream(method, request, rpc), options);
   }
 
   /** Ends what runs, and whatever is begun later. */
@@ -97,14 +68,40 @@ export class Calls {
     for (const scope of this.#running) scope.cancel(this.#closed);
   }
 
-  /** Turns to the next router if that may help; true if the same call may be made there. */
-  #turnFrom(transport: Transport, error: PolygraftError, scope: CallScope): boolean {
-    if (scope.signal.aborted) return false;
-    this.#transports.turnFrom(transport, error);
-    return error.code === "UNAVAILABLE";
+  /** Makes a call at the router in use; at the next one where that cannot be reached and has not answered. */
+  async *#ask<Response>(
+    call: (transport: Transport, rpc: RpcOptions) => AsyncIterable<Response>,
+    options: CallOptions,
+    adapter?: string,
+  ): AsyncGenerator<Response, void> {
+    const scope = this.scope(options);
+    let answered = false;
+    try {
+      for (let left = this.#transports.count; ; left -= 1) {
+        const transport = this.#transports.current;
+        try {
+          for await (const answer of call(transport, this.#rpc(scope, options))) {
+            answered = true;
+            yield answer;
+          }
+          return;
+        } catch (failure) {
+          const error = errorFromCall(failure, { address: transport.address.target, adapter });
+          if (scope.signal.aborted) throw error;
+          this.#transports.turnFrom(transport, error);
+          if (error.code !== "UNAVAILABLE" || answered || left === 1) throw error;
+        }
+      }
+    } finally {
+      scope.end();
+    }
   }
 
   #rpc({ deadline, signal }: CallScope, options: CallOptions): RpcOptions {
     return { metadata: callMetadata([...this.headers, options.headers]), deadline, signal };
   }
+}
+
+async function* once<T>(answer: Promise<T>): AsyncGenerator<T, void> {
+  yield await answer;
 }

@@ -43,9 +43,10 @@ export class Polygraft implements AsyncDisposable {
       headers: [options.headers, authorization(apiKey)],
       timeoutMs: options.timeoutMs ?? 600_000,
     });
-    const { transports, tls } = { transports: this.#transports, tls: options.tls };
     const isDirect = options.direct ?? ["1", "true"].includes(process.env["POLYGRAFT_DIRECT"] ?? "");
-    this.#direct = isDirect ? new Direct({ transports, headers: this.#calls.headers, tls }) : undefined;
+    this.#direct = isDirect
+      ? new Direct({ transports: this.#transports, headers: this.#calls.headers, tls: options.tls })
+      : undefined;
     this.adapters = new Adapters(this.#calls);
     this.fleet = new Fleet(this.#calls);
   }

@@ -33,7 +33,7 @@ export interface NativeOptions {
   readonly maxSequences?: number;
   /** Tokens in one step. Default: 512. */
   readonly maxStepTokens?: number;
-  /** Prompt tokens in a step in which others decode. Default: 128. */
+  /** Prompt tokens in a step in which others decode. Default: 64. */
   readonly maxPrefillTokens?: number;
   /** Requests that wait. Default: 1024. */
   readonly maxQueue?: number;

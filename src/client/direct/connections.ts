@@ -59,8 +59,7 @@ export class WorkerConnections {
   readonly #users = new Map<Transport, number>();
   #closed = false;
 
-  /** @param tls the client's own, of which the server name is its router's alone */
-  /** `needsTls`: calls no worker that does not speak it. */
+  /** `tls`: the client's own, of which the server name is its router's alone. `needsTls`: calls no worker without it. */
   constructor(tls: TlsOptions | undefined, needsTls = false) {
     const { serverName: _, ...rest } = tls ?? {};
     this.#tls = rest;
