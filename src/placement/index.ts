@@ -2,7 +2,7 @@
 export { type PlacementFleet, type PlacementWorker, prepareFleet } from "./fleet.js";
 export { type Hash64, hash64 } from "./hash.js";
 export { adapterKey, placementKey } from "./keys.js";
-export { type LiveFleet, type LiveWorker, liveFleet } from "./live-fleet.js";
+export { groupWorkers, type LiveFleet, type LiveWorker, liveFleet, namedAmong } from "./live-fleet.js";
 export { type Dispatched, type LoadReport, LoadTally } from "./load-tally.js";
 export { preferenceList } from "./order.js";
 export { type Placement, type PlacementReason, type PlacementRequest, place } from "./place.js";

@@ -37,6 +37,24 @@ export function liveFleet<Worker extends LiveWorker>(
   };
 }
 
+/** Those of a fleet that are named. Where that is all of them, they share what is prepared. Undefined: it is nobody. */
+export function namedAmong<Worker extends LiveWorker>(all: LiveFleet<Worker>, names: ReadonlySet<string>): LiveFleet<Worker> | undefined {
+  const some = all.workers.filter(({ name }) => names.has(name));
+  if (some.length === all.workers.length) return all;
+  return some.length === 0 ? undefined : liveFleet(some);
+}
+
+/** Groups workers by what `groupOf` says of each, in the order in which they come. */
+export function groupWorkers<Worker>(workers: Iterable<Worker>, groupOf: (worker: Worker) => string): Map<string, Worker[]> {
+  const groups = new Map<string, Worker[]>();
+  for (const worker of workers) {
+    const group = groups.get(groupOf(worker));
+    if (group === undefined) groups.set(groupOf(worker), [worker]);
+    else group.push(worker);
+  }
+  return groups;
+}
+
 function sumOf(workers: readonly PlacementWorker[]): number {
   let total = 0;
   for (const { draining, inFlightTokens = 0 } of workers) if (draining !== true) total += inFlightTokens;

@@ -1,5 +1,5 @@
 import type { AdapterSighting, FleetWorker, FollowResponse, WatchFleetResponse } from "@polygraft/api";
-import { liveFleet, rankUnitsOf, replicas } from "@polygraft/placement";
+import { groupWorkers, liveFleet, namedAmong, rankUnitsOf, replicas } from "@polygraft/placement";
 import type { LiveFleet, PlacementPolicy } from "@polygraft/placement";
 import { DirectWorker } from "./worker.js";
 
@@ -159,14 +159,8 @@ export class FleetView {
   }
 
   #groupByModel(): ReadonlyMap<string, ModelFleet> {
-    const models = new Map<string, DirectWorker[]>();
     const sorted = [...this.#workers.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const worker of sorted) {
-      const model = worker.hello.model?.name ?? "";
-      const served = models.get(model);
-      if (served === undefined) models.set(model, [worker]);
-      else served.push(worker);
-    }
+    const models = groupWorkers(sorted, modelOf);
     return new Map([...models].map(([model, workers]) => [model, { all: liveFleet(workers), announced: new WeakMap() }]));
   }
 
@@ -177,7 +171,7 @@ export class FleetView {
     const served = new Set<string>();
     for (const name of holders) {
       const worker = this.#workers.get(name);
-      if (worker !== undefined) served.add(worker.hello.model?.name ?? "");
+      if (worker !== undefined) served.add(modelOf(worker));
     }
     const [only] = served;
     return served.size === 1 ? only : undefined;
@@ -190,13 +184,13 @@ export class FleetView {
   }
 }
 
-/** Where all workers hold an adapter, as they do in a fleet with one store of adapters, they share what is prepared. */
+function modelOf({ hello }: DirectWorker): string {
+  return hello.model?.name ?? "";
+}
+
 function holdersAmong({ all, announced }: ModelFleet, sighting: Sighting): LiveFleet<DirectWorker> | undefined {
-  if (announced.has(sighting)) return announced.get(sighting);
-  const some = all.workers.filter(({ name }) => sighting.holders.has(name));
-  const fleet = some.length === 0 ? undefined : some.length === all.workers.length ? all : liveFleet(some);
-  announced.set(sighting, fleet);
-  return fleet;
+  if (!announced.has(sighting)) announced.set(sighting, namedAmong(all, sighting.holders));
+  return announced.get(sighting);
 }
 
 function toSighting({ rank, bytes, holders }: AdapterSighting): Sighting {

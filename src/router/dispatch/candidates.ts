@@ -1,5 +1,5 @@
 import type { AdapterRef } from "@polygraft/api";
-import { liveFleet, rankUnitsOf, replicas } from "@polygraft/placement";
+import { namedAmong, rankUnitsOf, replicas } from "@polygraft/placement";
 import type { PlacementFleet, PlacementPolicy } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import type { Catalog } from "../catalog/catalog.js";
@@ -13,7 +13,7 @@ import type { MemberFleet } from "./live-fleet.js";
 
 /** Workers that could serve a request, ready for placement. */
 export interface CandidateSet {
-  readonly fleet: PlacementFleet;
+  readonly fleet: MemberFleet;
   /** Workers that have the adapter on the device. */
   readonly resident: ReadonlySet<string>;
   /** Rank units that the adapter takes on a device, as far as is known. */
@@ -101,16 +101,9 @@ export class Candidates {
       kept = { members, fleets: new Map() };
       this.#byHolders.set(holders, kept);
     }
-    if (!kept.fleets.has(model)) kept.fleets.set(model, holdersAmong(all, holders));
+    if (!kept.fleets.has(model)) kept.fleets.set(model, namedAmong(all, holders));
     return kept.fleets.get(model);
   }
-}
-
-/** Where all workers hold an adapter, as they do in a fleet with one store of adapters, they share what is prepared. */
-function holdersAmong(all: MemberFleet, holders: ReadonlySet<string>): MemberFleet | undefined {
-  const some = all.workers.filter(({ name }) => holders.has(name));
-  if (some.length === all.workers.length) return all;
-  return some.length === 0 ? undefined : liveFleet(some);
 }
 
 /** Workers that could not be found, now. */

@@ -1,4 +1,4 @@
-import { liveFleet } from "@polygraft/placement";
+import { groupWorkers, liveFleet } from "@polygraft/placement";
 import type { LiveFleet } from "@polygraft/placement";
 import type { FleetMember } from "../fleet/member.js";
 
@@ -7,12 +7,6 @@ export type MemberFleet = LiveFleet<FleetMember>;
 
 /** Prepares all members of a fleet for each model that they serve. Their total is one that is kept. */
 export function groupByModel(members: readonly FleetMember[]): Map<string, MemberFleet> {
-  const models = new Map<string, FleetMember[]>();
-  for (const member of members) {
-    const model = member.hello.model?.name ?? "";
-    const served = models.get(model);
-    if (served === undefined) models.set(model, [member]);
-    else served.push(member);
-  }
+  const models = groupWorkers(members, ({ hello }) => hello.model?.name ?? "");
   return new Map([...models].map(([model, served]) => [model, liveFleet(served, (all) => all[0]?.total.tokens ?? 0)]));
 }

@@ -6,6 +6,7 @@ import { tierOf } from "../catalog/entry.js";
 import { isFailure } from "../failure.js";
 import type { FleetMember } from "../fleet/member.js";
 import type { Candidates } from "./candidates.js";
+import type { MemberFleet } from "./live-fleet.js";
 
 /** Most adapters of one worker that are loaded ahead: those in use first. What is left loads on demand. */
 const maxAdapters = 256;
@@ -23,7 +24,7 @@ export function heirsOf(leaver: FleetMember, candidates: Candidates): Heir[] {
   for (const adapter of inUseFirst(onDevice([leaver]).values()).slice(0, maxAdapters)) {
     const found = candidates.find(modelOf(leaver), adapter.ref);
     if (isFailure(found)) continue;
-    const view = views.of(found.fleet as PlacementFleet & { readonly workers: readonly FleetMember[] });
+    const view = views.of(found.fleet);
     const next = preferenceList(view, adapterKey(adapter.ref), found.replicas);
     const stay = next.filter((name) => !found.resident.has(name) && !views.drains(candidates.member(name)));
     for (const worker of stay) heirs.push({ adapter: adapter.ref, worker });
@@ -44,7 +45,7 @@ export function legacyOf(newcomer: FleetMember, others: readonly FleetMember[], 
     if (!holders.some((holder) => prefers(key, newcomer, holder))) continue;
     const found = candidates.find(modelOf(newcomer), ref);
     if (isFailure(found) || found.resident.has(newcomer.name) || taken + found.rankUnits > room) continue;
-    const view = views.of(found.fleet as PlacementFleet & { readonly workers: readonly FleetMember[] });
+    const view = views.of(found.fleet);
     if (!preferenceList(view, key, found.replicas).includes(newcomer.name)) continue;
     taken += found.rankUnits;
     legacy.push(ref);
@@ -90,7 +91,7 @@ function modelOf({ hello }: FleetMember): string {
 /** Fleets as they will be. Adapters share most of them, so each is made once. */
 class Views {
   readonly #drains: (worker: FleetMember) => boolean;
-  readonly #views = new Map<PlacementFleet, PlacementFleet>();
+  readonly #views = new Map<MemberFleet, PlacementFleet>();
 
   constructor(drains: (worker: FleetMember) => boolean) {
     this.#drains = drains;
@@ -100,7 +101,7 @@ class Views {
     return worker === undefined || this.#drains(worker);
   }
 
-  of(fleet: PlacementFleet & { readonly workers: readonly FleetMember[] }): PlacementFleet {
+  of(fleet: MemberFleet): PlacementFleet {
     let view = this.#views.get(fleet);
     if (view === undefined) {
       const as = (worker: FleetMember): PlacementWorker => ({ name: worker.name, draining: this.#drains(worker) });
