@@ -1,4 +1,4 @@
-import { CertificateFiles, lookMillis, reloadAll } from "@polygraft/tls";
+import { lookMillis, openBothEnds, reloadAll, type CertificateFiles } from "@polygraft/tls";
 import type { Log } from "./log.js";
 
 /** Files in PEM with which a worker speaks TLS. All are read again when they change. */
@@ -35,10 +35,7 @@ export async function openCertificates(options: WorkerCertificates, log: Log): P
   if (tlsClientCa !== undefined && certificate === undefined) {
     throw new RangeError("the option tlsClientCa needs tlsCert and tlsKey: without TLS callers show no certificates");
   }
-  const routers = await CertificateFiles.open({ certificate, key, authorities: routerCa });
-  const callers = certificate === undefined ? undefined : await CertificateFiles.open({ certificate, key, authorities: tlsClientCa });
-  const files = callers === undefined ? [routers] : [routers, callers];
-  const used = [certificate, tlsClientCa, routerCa].some((path) => path !== undefined);
-  const timer = used ? setInterval(() => void reloadAll(files, log), lookMillis) : undefined;
+  const { server: callers, calls: routers, files } = await openBothEnds({ certificate, key, callers: tlsClientCa, called: routerCa });
+  const timer = files.length > 0 ? setInterval(() => void reloadAll(files, log), lookMillis) : undefined;
   return { ...(callers && { callers }), routers, routerName, close: () => clearInterval(timer) };
 }

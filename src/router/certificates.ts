@@ -1,4 +1,4 @@
-import { CertificateFiles, lookMillis, reloadAll } from "@polygraft/tls";
+import { lookMillis, openBothEnds, reloadAll } from "@polygraft/tls";
 import type { Log } from "./log.js";
 import type { RelayTls } from "./relay/relay-tls.js";
 import type { Timers } from "./timers.js";
@@ -27,9 +27,7 @@ export async function openCertificates(options: RouterCertificates, timers: Time
   if (tlsClientCa !== undefined && certificate === undefined) {
     throw new Error("tlsClientCa needs tlsCert and tlsKey: without TLS clients show no certificates");
   }
-  const targets = await CertificateFiles.open({ certificate, key, authorities: workerCa });
-  const clients = certificate === undefined ? undefined : await CertificateFiles.open({ certificate, key, authorities: tlsClientCa });
-  const files = clients === undefined ? [targets] : [clients, targets];
+  const { server: clients, calls: targets, files } = await openBothEnds({ certificate, key, callers: tlsClientCa, called: workerCa });
   let cancel = () => {};
   const wait = () => {
     cancel = timers.after(lookMillis, () => {
@@ -37,6 +35,6 @@ export async function openCertificates(options: RouterCertificates, timers: Time
       void reloadAll(files, log);
     });
   };
-  if ([certificate, tlsClientCa, workerCa].some((path) => path !== undefined)) wait();
+  if (files.length > 0) wait();
   return { ...(clients === undefined ? {} : { clients }), targets, targetName, close: () => cancel() };
 }
