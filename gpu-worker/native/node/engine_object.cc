@@ -157,14 +157,18 @@ Napi::Value EngineObject::attach_adapter(const Napi::CallbackInfo& info) {
       [slot](Napi::Env result_env) -> Napi::Value { return Napi::Number::New(result_env, *slot); });
 }
 
-void EngineObject::detach_adapter(const Napi::CallbackInfo& info) {
+void EngineObject::change_slot(const Napi::CallbackInfo& info, pg_code (*change)(pg_engine*, uint32_t, pg_error*)) {
   pg_engine* const engine = usable(info.Env());
   if (engine == nullptr) return;
   pg_error error{};
-  if (pg_adapter_detach(engine, info[0].ToNumber().Uint32Value(), &error) != PG_OK) {
+  if (change(engine, info[0].ToNumber().Uint32Value(), &error) != PG_OK) {
     engine_error(info.Env(), error).ThrowAsJavaScriptException();
   }
 }
+
+void EngineObject::detach_adapter(const Napi::CallbackInfo& info) { change_slot(info, pg_adapter_detach); }
+
+void EngineObject::park_adapter(const Napi::CallbackInfo& info) { change_slot(info, pg_adapter_park); }
 
 Napi::Value EngineObject::alias_adapter(const Napi::CallbackInfo& info) {
   pg_engine* const engine = usable(info.Env());
@@ -176,15 +180,6 @@ Napi::Value EngineObject::alias_adapter(const Napi::CallbackInfo& info) {
     return info.Env().Undefined();
   }
   return Napi::Number::New(info.Env(), alias);
-}
-
-void EngineObject::park_adapter(const Napi::CallbackInfo& info) {
-  pg_engine* const engine = usable(info.Env());
-  if (engine == nullptr) return;
-  pg_error error{};
-  if (pg_adapter_park(engine, info[0].ToNumber().Uint32Value(), &error) != PG_OK) {
-    engine_error(info.Env(), error).ThrowAsJavaScriptException();
-  }
 }
 
 Napi::Value EngineObject::resume_adapter(const Napi::CallbackInfo& info) {

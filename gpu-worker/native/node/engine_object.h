@@ -28,6 +28,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   // The adapter object at `value`, or null with a pending exception.
   static AdapterHandle adapter_of(const Napi::Value& value, const char* method);
   void replace_adapter(const Napi::CallbackInfo& info);
+  // Calls a function of the C ABI with the slot that is the first argument.
+  void change_slot(const Napi::CallbackInfo& info, pg_code (*change)(pg_engine*, uint32_t, pg_error*));
   void submit(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
   void load(const Napi::CallbackInfo& info);

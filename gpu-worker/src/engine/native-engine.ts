@@ -56,6 +56,15 @@ function nativeOf(adapter: HostAdapter): NativeAdapter {
   throw new EngineError("INVALID_ARGUMENT", "the adapter was opened by another kind of engine", "adapter");
 }
 
+/** Calls the addon; what it throws as errors of the engine. */
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw toEngineError(error);
+  }
+}
+
 /** The engine behind the addon: hands each event of a report to the listener of its sequence. */
 class AddonEngine implements Engine {
   readonly info: EngineInfo;
@@ -94,11 +103,7 @@ class AddonEngine implements Engine {
   }
 
   parkAdapter(slot: number): void {
-    try {
-      this.#native.parkAdapter(slot);
-    } catch (error) {
-      throw toEngineError(error);
-    }
+    translated(() => this.#native.parkAdapter(slot));
   }
 
   async resumeAdapter(adapter: HostAdapter, slot: number): Promise<void> {
@@ -112,36 +117,20 @@ class AddonEngine implements Engine {
 
   detachAdapter(slot: number): void {
     if (this.#closing !== undefined) return; // all slots go with the engine
-    try {
-      this.#native.detachAdapter(slot);
-    } catch (error) {
-      throw toEngineError(error);
-    }
+    translated(() => this.#native.detachAdapter(slot));
   }
 
   aliasAdapter(slot: number): number {
-    try {
-      return this.#native.aliasAdapter(slot);
-    } catch (error) {
-      throw toEngineError(error);
-    }
+    return translated(() => this.#native.aliasAdapter(slot));
   }
 
   replaceAdapter(slot: number, by: number): void {
-    try {
-      this.#native.replaceAdapter(slot, by);
-    } catch (error) {
-      throw toEngineError(error);
-    }
+    translated(() => this.#native.replaceAdapter(slot, by));
   }
 
   submit(request: EngineRequest, listener: SequenceListener): number {
     const id = this.#nextId++;
-    try {
-      this.#native.submit(id, request);
-    } catch (error) {
-      throw toEngineError(error);
-    }
+    translated(() => this.#native.submit(id, request));
     // Reports come on this thread, so none can have come yet.
     this.#listeners.set(id, listener);
     return id;
