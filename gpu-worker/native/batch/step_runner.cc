@@ -81,21 +81,24 @@ std::span<const float> StepRunner::forward(std::span<const Chunk> chunks) {
                       .kv_blocks = sequence->blocks,
                       .adapter = adapter != nullptr ? adapter->device() : nullptr});
     for (uint32_t position = first; position < first + count; ++position) {
-      if (wants_logits(*sequence, position)) add_output_row(*sequence, position);
+      add_output_row(*sequence, position);
       tokens_.push_back(sequence->tokens()[position]);
     }
   }
   return graph_.forward({tokens_, spans_, output_rows_}, kv_);
 }
 
-// The row of `position`, which is the next of the step.
+// If something is to be read from the row of `position`, which is the next of the step.
 void StepRunner::add_output_row(const Sequence& sequence, uint32_t position) {
+  const bool scores = sequence.scores_at(position);
+  const bool chooses = position + 1 == sequence.size() && !sequence.finish();
+  if (!scores && !chooses) return;
   if (rows_.size() == output_rows_.size()) rows_.emplace_back();
   OutputRow& row = rows_[output_rows_.size()];
   output_rows_.push_back(static_cast<uint32_t>(tokens_.size()));
   row.sequence = &sequence;
-  row.scores = sequence.scores_at(position);
-  row.chooses = position + 1 == sequence.size() && !sequence.finish();
+  row.scores = scores;
+  row.chooses = chooses;
   for (TokenReading* reading : {&row.score, &row.choice}) {
     reading->logprob = 0;
     reading->alternatives.clear();
@@ -107,10 +110,6 @@ void StepRunner::finish(std::span<const Chunk> chunks, std::span<const float> lo
   reader_.read(std::span(rows_).first(output_rows_.size()), logits);
   uint32_t row = 0;
   for (const Chunk& chunk : chunks) finish_chunk(chunk, row, report);
-}
-
-bool StepRunner::wants_logits(const Sequence& sequence, uint32_t position) const {
-  return sequence.scores_at(position) || (position + 1 == sequence.size() && !sequence.finish());
 }
 
 void StepRunner::finish_chunk(const Chunk& chunk, uint32_t& row, Report& report) {

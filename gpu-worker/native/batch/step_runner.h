@@ -43,7 +43,6 @@ class StepRunner {
   std::span<const float> forward(std::span<const Chunk> chunks);
   void finish(std::span<const Chunk> chunks, std::span<const float> logits, Report& report);
   void finish_chunk(const Chunk& chunk, uint32_t& row, Report& report);
-  bool wants_logits(const Sequence& sequence, uint32_t position) const;
   void add_output_row(const Sequence& sequence, uint32_t position);
   void report_first_score(Sequence& sequence, Report& report);
   void fail(Sequence& sequence, pg_code code, Report& report);

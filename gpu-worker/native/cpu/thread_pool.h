@@ -82,7 +82,7 @@ class ThreadPool {
   struct Job {
     Stage stages[kMaxStages];
     uint32_t stage_count = 0;
-    uint32_t early = 0;  // tickets of all stages but the last of three
+    uint32_t early = 0;  // tickets of all stages but the last
     uint32_t count = 0;
   };
 

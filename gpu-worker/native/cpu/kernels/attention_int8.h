@@ -77,16 +77,13 @@ PG_INLINE float quantize_weights(const float* p, const float* value_scales, uint
   // Slots that hold no token of this sequence hold anything, also NaN.
   for (uint32_t t = 0; t < lo; ++t) scaled[t] = 0;
   for (uint32_t t = hi; t < kBlockTokens; ++t) scaled[t] = 0;
-  // None is negative, so as integers they are ordered with NaN on top: a NaN reaches the step and so the result.
+  // None is negative. A NaN reaches the step and so the result.
   i32x16 largest = zero_i32();
   for (uint32_t t = 0; t < kBlockTokens; t += kLanes) largest = max(largest, bits(load(scaled + t)));
-  const int32_t amax_bits = reduce_max(largest);
-  float amax;
-  __builtin_memcpy(&amax, &amax_bits, 4);
-  const f32x16 inverse = set1(amax > kSmallestAmax ? kLargestWeight / amax : 0.0f), magic = set1(kRoundMagic);
+  const float amax = reduce_max_bits(largest);
+  const f32x16 inverse = set1(amax > kSmallestAmax ? kLargestWeight / amax : 0.0f);
   for (uint32_t t = 0; t < kBlockTokens; t += kLanes) {
-    const f32x16 v = load(scaled + t);
-    store_low_halves(w + t, sub(bits(add(mul(v, inverse), magic)), set1_i32(kRoundMagicBits)));
+    store_low_halves(w + t, round_to_i32(mul(load(scaled + t), inverse)));
   }
   return amax / kLargestWeight;
 }

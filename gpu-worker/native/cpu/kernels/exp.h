@@ -10,6 +10,9 @@ namespace {
 inline constexpr float kRoundMagic = 12582912.0f;
 inline constexpr int32_t kRoundMagicBits = 0x4b400000;
 
+// x to the nearest integer, ties to even; |x| < 2^22.
+PG_INLINE i32x16 round_to_i32(f32x16 x) { return sub(bits(add(x, set1(kRoundMagic))), set1_i32(kRoundMagicBits)); }
+
 // e^x within 2 ulp; 0 below -87.33 (where the result would be subnormal), saturated above 88.37, NaN stays NaN.
 PG_INLINE f32x16 exp(f32x16 x) {
   const f32x16 lowest = set1(-87.33f);

@@ -6,25 +6,30 @@
 namespace polygraft::PG_ISA {
 namespace {
 
+// The largest of values that are not negative, given as bits: as integers they are ordered like floats with NaN on top.
+PG_INLINE float reduce_max_bits(i32x16 v) {
+  const int32_t most = reduce_max(v);
+  float value;
+  __builtin_memcpy(&value, &most, 4);
+  return value;
+}
+
 void quantize_row(const float* x, uint32_t k, uint32_t blocks, uint32_t group, int8_t* codes, float* scales,
                   float* sums, float* scaled_sums) {
   const uint32_t padded = blocks * kBlockK;
   const i32x16 magnitude_mask = set1_i32(0x7fffffff);
-  const f32x16 magic = set1(kRoundMagic);
   for (uint32_t start = 0, g = 0; start < padded; start += group, ++g) {
     const uint32_t end = start + group < padded ? start + group : padded;
-    // As integers, magnitudes are ordered like floats with NaN on top: a NaN reaches the scale and so the result.
+    // A NaN reaches the scale and so the result.
     i32x16 largest = zero_i32();
     for (uint32_t i = start; i < end; i += kLanes)
       largest = max(largest, bit_and(bits(load(x + (i < k ? i : 0), i < k ? k - i : 0)), magnitude_mask));
-    const int32_t amax_bits = reduce_max(largest);
-    float amax;
-    __builtin_memcpy(&amax, &amax_bits, 4);
+    const float amax = reduce_max_bits(largest);
     const f32x16 inverse = set1(amax > kSmallestAmax ? 127.0f / amax : 0.0f);
     i32x16 sum = zero_i32();
     for (uint32_t i = start; i < end; i += kLanes) {
       const f32x16 v = load(x + (i < k ? i : 0), i < k ? k - i : 0);
-      const i32x16 code = sub(bits(add(mul(v, inverse), magic)), set1_i32(kRoundMagicBits));
+      const i32x16 code = round_to_i32(mul(v, inverse));
       store_low_bytes(codes + i, code);
       sum = add(sum, code);
     }
