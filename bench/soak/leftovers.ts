@@ -1,5 +1,5 @@
-import type { Polygraft } from "@polygraft/client";
-import type { FleetWorker } from "@polygraft/client";
+import { PolygraftError } from "@polygraft/client";
+import type { FleetWorker, Polygraft } from "@polygraft/client";
 
 /** How long what was cancelled may take to be gone, in milliseconds. */
 const graceMillis = 30_000;
@@ -7,9 +7,14 @@ const graceMillis = 30_000;
 /** Takes all adapters off the workers, and says what is left where nothing should be. Empty: nothing. */
 export async function leftovers(client: Polygraft): Promise<string[]> {
   for await (const { identity } of client.adapters.list()) {
-    // By name alone: the files may have changed since they were announced.
-    await client.adapters.pin(identity.id, false);
-    await client.adapters.unload(identity.id);
+    try {
+      // By name alone: the files may have changed since they were announced.
+      await client.adapters.pin(identity.id, false);
+      await client.adapters.unload(identity.id);
+    } catch (error) {
+      // Or they may have gone; the worker forgets such an adapter when it is asked for it.
+      if (!(error instanceof PolygraftError) || error.code !== "ADAPTER_NOT_FOUND") throw error;
+    }
   }
   let found: string[] = ["no word of the workers"];
   const end = AbortSignal.timeout(graceMillis);

@@ -6,7 +6,7 @@ const seconds = 45;
 /** In so short a time the runtimes themselves still grow; a leak of the traffic's requests and adapters would be more. */
 const mostGrowth = 48 * 2 ** 20;
 
-test("random traffic with too little room for it leaves nothing behind", { timeout: 300_000, retry: 2 }, async () => {
+test("random traffic with too little room for it leaves nothing behind", { timeout: 300_000 }, async () => {
   const { tally, memory, left, same } = await soak({ seconds, seed: 7 });
   expect(tally.surprises).toEqual([]);
   expect(left).toEqual([]);
