@@ -22,6 +22,8 @@ afterAll(async () => {
   await files?.remove();
 });
 
+// Repeated, because straight to the workers about one run in ten finds one or two adapters on disk: a client's view of the
+// fleet is a moment behind the routers'.
 test.each([
   ["through the router", false],
   ["straight to the workers", true],
@@ -37,7 +39,7 @@ test.each([
   let rounds = 0;
   const load = (async () => {
     while (!restarted.signal.aborted) {
-      expect(compare(undisturbed, await run())).toMatchObject({ identical: count, failed: 0 });
+      expect(compare(undisturbed, await run())).toMatchObject({ identical: count, failed: 0, messages: [] });
       rounds += 1;
     }
   })();
