@@ -14,7 +14,7 @@ export const openVino: Peer = {
 
   async install({ cache, onProgress }) {
     onProgress(`installing ${packages.join(", ")}`);
-    await installEnvironment(environment(cache, "openvino"), packages);
+    await installEnvironment(environment(cache, "openvino"), (pip) => pip(...packages));
   },
 
   start({ cache, threads }, { gguf, shape }) {

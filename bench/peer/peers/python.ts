@@ -13,12 +13,24 @@ export function environment(cache: string, name: string): Environment {
   return { folder, python: join(folder, "bin/python") };
 }
 
-/** Makes it anew, with packages in each of the steps: arguments of `pip install`. */
-export async function installEnvironment({ folder, python }: Environment, ...steps: readonly (readonly string[])[]): Promise<void> {
+/** Makes it anew. `install` runs `pip install` with arguments of its own, as often as it needs to. */
+export async function installEnvironment(
+  { folder, python }: Environment,
+  install: (pip: (...args: readonly string[]) => Promise<void>) => Promise<void>,
+): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await run("python3", ["-m", "venv", folder]);
-  for (const step of steps) await run(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...step]);
+  await install(async (...args) => {
+    await run(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...args]);
+  });
   await run("touch", [join(folder, "installed")]);
+}
+
+/** What an installed package requires, without its extras. */
+export async function requirementsOf({ python }: Environment, name: string): Promise<string[]> {
+  const script = "import importlib.metadata, sys; print(*importlib.metadata.requires(sys.argv[1]), sep='\\n')";
+  const lines = await run(python, ["-c", script, name]);
+  return lines.trim().split("\n").filter((line) => !line.includes("extra =="));
 }
 
 /** An interrupted installation does not count. */
