@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define PG_ABI_VERSION 1
+#define PG_ABI_VERSION 2
 
 // What went wrong, in the terms of gRPC so that a host can pass it on.
 typedef enum pg_code {
@@ -39,11 +39,14 @@ typedef struct pg_error {
   char message[512];  // one sentence: what happened, which limit, what to do
 } pg_error;
 
-// How weights of the linear layers are held.
+// How weights of the linear layers are held. Those that a file has on a 4-bit grid of the engine's stay on it under all but
+// PG_SCHEME_F32.
 typedef enum pg_scheme {
-  PG_SCHEME_W4 = 0,   // affine: w = s*q + m, q in 0..15, s and m in fp16 for each group
-  PG_SCHEME_NF4 = 1,  // 16-entry table: w = s*table[q], s in fp16 for each group
-  PG_SCHEME_F32 = 2,  // not quantized: for goldens and for measuring what quantization costs
+  PG_SCHEME_DEFAULT = 0,  // W8 for what a quantized file has in more than 4 bits or on another grid, W4 for full precision
+  PG_SCHEME_W4 = 1,       // affine: w = s*q + m, q in 0..15, s and m in fp16 for each group
+  PG_SCHEME_NF4 = 2,      // 16-entry table: w = s*table[q], s in fp16 for each group
+  PG_SCHEME_W8 = 3,       // symmetric: w = s*q, q in -127..127, s in fp16 for each group
+  PG_SCHEME_F32 = 4,      // not quantized: for goldens and for measuring what quantization costs
 } pg_scheme;
 
 // How activations enter a quantized linear layer.
@@ -66,7 +69,7 @@ typedef struct pg_engine_options {
   uint32_t size;
   const char* model_dir;          // Hugging Face folder (config.json and *.safetensors), or a GGUF file
   const char* cache_dir;          // keeps quantized checkpoints; NULL: none
-  pg_scheme scheme;               // default: PG_SCHEME_W4
+  pg_scheme scheme;               // default: what the file kept, else PG_SCHEME_W4
   pg_activations activations;     // default: PG_ACTIVATIONS_INT8
   uint32_t group;                 // weights that share a scale along K: 32, 64 or 128; default: 32
   uint32_t head_bits;             // embedding and head: 4, 8 or 32; default: 8 (32 under PG_SCHEME_F32)
@@ -91,7 +94,7 @@ typedef struct pg_model_info {
   const char* architecture;  // "llama", "mistral", "qwen2", "qwen3"
   const char* digest;        // "sha256:…" over source weights, config and quantization
   const char* device;        // "cpu/avx2"
-  const char* weights;       // "w4-g32"
+  const char* weights;       // "w4-g32"; of a mixture, "w4-g32+w8-g32", the more frequent first
   uint32_t vocabulary_size, context_length, hidden_size, layers;
   uint32_t kv_blocks, kv_block_tokens;
   uint64_t weight_bytes, kv_bytes, adapter_bytes;
@@ -276,7 +279,7 @@ typedef struct pg_quantize_options {
   const char* model_dir;     // Hugging Face folder (config.json and *.safetensors), or a GGUF file, not in 4 bits
   const char* out_file;      // the weights file to write: together with the source's config.json it can be served; of a
                              // GGUF file, config.json is written into the same folder
-  pg_scheme scheme;          // default: PG_SCHEME_W4
+  pg_scheme scheme;          // default: PG_SCHEME_W4, whatever the file
   uint32_t group;            // 32, 64 or 128; default: 32
   uint32_t head_bits;        // 4, 8 or 32; default: 8
   pg_grid grid;              // default: PG_GRID_SEARCHED; calibration needs it

@@ -1,6 +1,10 @@
 #include "abi/engine_plan.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "model/error.h"
 
@@ -29,14 +33,17 @@ uint32_t or_default(uint32_t value, uint32_t fallback) { return value != 0 ? val
 
 Scheme scheme_of(pg_scheme scheme) {
   switch (scheme) {
+    case PG_SCHEME_DEFAULT:
     case PG_SCHEME_W4:
       return Scheme::kW4;
     case PG_SCHEME_NF4:
       return Scheme::kNf4;
+    case PG_SCHEME_W8:
+      return Scheme::kW8;
     case PG_SCHEME_F32:
       return Scheme::kF32;
   }
-  throw Error(PG_INVALID_ARGUMENT, "scheme", "scheme is unknown: use w4, nf4 or f32");
+  throw Error(PG_INVALID_ARGUMENT, "scheme", "scheme is unknown: use w4, nf4, w8 or f32");
 }
 
 }  // namespace
@@ -44,6 +51,7 @@ Scheme scheme_of(pg_scheme scheme) {
 QuantizeOptions check_quantization(pg_scheme scheme, uint32_t group, uint32_t head_bits) {
   QuantizeOptions quantize;
   quantize.scheme = scheme_of(scheme);
+  quantize.keep = scheme == PG_SCHEME_DEFAULT ? Keep::kBits : Keep::kGrids;
   quantize.group = or_default(group, 32);
   if (quantize.group != 32 && quantize.group != 64 && quantize.group != 128) {
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(quantize.group) + ": use 32, 64 or 128");
@@ -136,18 +144,34 @@ KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t
   return {static_cast<uint32_t>(context), static_cast<uint32_t>(std::min<uint64_t>(blocks, UINT32_MAX))};
 }
 
-std::string weights_name(const QuantizeOptions& quantize) {
-  switch (quantize.scheme) {
+namespace {
+
+std::string matrix_name(const WeightMatrix& matrix) {
+  const std::string group = "-g" + std::to_string(matrix.group);
+  switch (matrix.scheme) {
     case Scheme::kW4:
-      return "w4-g" + std::to_string(quantize.group);
+      return "w4" + group;
     case Scheme::kNf4:
-      return "nf4-g" + std::to_string(quantize.group);
+      return "nf4" + group;
     case Scheme::kW8:
-      return "w8-g" + std::to_string(quantize.group);
+      return "w8" + group;
     case Scheme::kF32:
       break;
   }
   return "f32";
+}
+
+}  // namespace
+
+std::string weights_name(const ModelWeights& weights) {
+  std::map<std::string, uint64_t> held;
+  for (const LayerWeights& layer : weights.layers)
+    for (const WeightMatrix& matrix : layer.projections) held[matrix_name(matrix)] += uint64_t{matrix.n} * matrix.k;
+  std::vector<std::pair<std::string, uint64_t>> names(held.begin(), held.end());
+  std::ranges::stable_sort(names, std::greater{}, &std::pair<std::string, uint64_t>::second);
+  std::string all;
+  for (const auto& [name, count] : names) all += (all.empty() ? "" : "+") + name;
+  return all;
 }
 
 }  // namespace polygraft

@@ -42,7 +42,7 @@ struct KvPlan {
 // Throws Error(PG_INVALID_ARGUMENT, "max_context" or "kv_bytes") if they contradict the model or each other.
 KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t block_bytes);
 
-// "w4-g32", "nf4-g64", "f32".
-std::string weights_name(const QuantizeOptions& quantize);
+// How the layers' matrices are held: "w4-g32", "nf4-g64", "f32"; of a mixture "w4-g32+w8-g32", what is most of it first.
+std::string weights_name(const ModelWeights& weights);
 
 }  // namespace polygraft

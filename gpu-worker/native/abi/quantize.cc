@@ -69,11 +69,11 @@ void quantize_model(const pg_quantize_options& given, const LoadProgress& progre
   const ModelFiles files = open_model_files(dir);
   const ModelConfig& config = files.config;
   const WeightSource& source = *files.weights;
-  if (source.grid())
+  if (source.precision() == Precision::kFourBit)
     throw Error(PG_FAILED_PRECONDITION, "model_dir",
                 dir + " is in 4 bits already and keeps its own grid, on which nothing is lost: serve it as it is");
   const std::string config_json = gguf ? config_text(config) : "";  // refused before the work, not after
-  options.own_heads = false;
+  options.keep = Keep::kNothing;
   ModelWeights weights;
   std::map<std::string, std::string> notes;
   if (calibrated) {

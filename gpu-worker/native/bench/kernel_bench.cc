@@ -166,17 +166,16 @@ struct Linear {
   void multiply(const Kernels& kernels, Input& in, uint32_t rows, bool int8, const std::vector<ExpandSpan>& spans) const {
     for (uint32_t row = 0; row < rows; row += kMaxTileRows)
       for (uint32_t t = 0; t < tiles_of(n); ++t)
-        kernels.linear_tile({.matrix = &matrix.view(),
-                             .tile = t,
+        kernels.linear_tile({.operands = {{.matrix = &matrix.view(),
+                                           .tile = t,
+                                           .bias = nullptr,
+                                           .quantized = int8 ? &in.quantized : nullptr,
+                                           .x = in.x.data(),
+                                           .spans = spans.data(),
+                                           .span_count = static_cast<uint32_t>(spans.size())}},
                              .part_tile = t,
-                             .bias = nullptr,
-                             .spans = {spans.data(), nullptr},
-                             .span_count = {static_cast<uint32_t>(spans.size()), 0},
                              .first_row = row,
                              .rows = std::min(kMaxTileRows, rows - row),
-                             .quantized = int8 ? &in.quantized : nullptr,
-                             .x = in.x.data(),
-                             .x_stride = k,
                              .epilogue = TileEpilogue::kStore,
                              .y = in.y.data() + t * kLanes,
                              .y_stride = n,
@@ -200,8 +199,8 @@ void bench_linear(const Kernels& kernels, const MachineLimits& limits, ThreadPoo
   };
   const Kind kinds[] = {{"w4-g32", Scheme::kW4, 32, true},    {"w4-g64", Scheme::kW4, 64, true},
                         {"w4-g128", Scheme::kW4, 128, true},  {"nf4-g64", Scheme::kNf4, 64, true},
-                        {"w8-g64", Scheme::kW8, 64, true},    {"w4-g32-f32", Scheme::kW4, 32, false},
-                        {"nf4-g64-f32", Scheme::kNf4, 64, false}};
+                        {"w8-g32", Scheme::kW8, 32, true},    {"w8-g64", Scheme::kW8, 64, true},
+                        {"w4-g32-f32", Scheme::kW4, 32, false}, {"nf4-g64-f32", Scheme::kNf4, 64, false}};
   for (const Kind& kind : kinds)
     for (const Shape shape : kShapes) {
       const Linear linear(kind.scheme, kind.group, shape.n, shape.k, pool);

@@ -49,7 +49,7 @@ std::unique_ptr<DeviceModel> CpuBackend::upload_model(const ModelConfig& config,
   if (config.head_dim % 2 != 0 || config.head_dim == 0 || config.head_dim > kMaxHeadDim)
     throw Error(PG_UNIMPLEMENTED, "head_dim",
                 "head_dim " + std::to_string(config.head_dim) + " is not served; it must be even and at most 256");
-  return std::make_unique<CpuModel>(config, std::move(weights), pool_, progress);
+  return std::make_unique<CpuModel>(config, std::move(weights), int8_, pool_, progress);
 }
 
 std::unique_ptr<DeviceAdapter> CpuBackend::upload_adapter(const ModelConfig& config, const AdapterWeights& adapter) {
@@ -101,30 +101,23 @@ void CpuBackend::linear(const DeviceModel& model, const StepBatch& batch, const 
   const TileEpilogue epilogue = paired                             ? TileEpilogue::kSwiGlu
                                 : args.epilogue == Epilogue::kAdd ? TileEpilogue::kAdd
                                                                    : TileEpilogue::kStore;
-  run_linear(op.matrix, plan_, epilogue, op.bias.as<float>(), args.x, batch.rows(), args.y, y_stride);
+  run_linear(op, plan_, epilogue, args.x, batch.rows(), args.y, y_stride);
 }
 
-void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, TileEpilogue epilogue,
-                            const float* bias, const float* x, uint32_t rows, float* y, size_t y_stride) {
-  const TileMatrix& view = matrix.view();
-  const bool quantize = int8_ && view.scheme != Scheme::kF32;
-  const uint32_t k = view.k;
+void CpuBackend::run_linear(const LinearOp& op, const LinearPlan& plan, TileEpilogue epilogue, const float* x,
+                            uint32_t rows, float* y, size_t y_stride) {
+  const uint32_t k = op.parts[0].matrix.k;
 
-  // First: quantize rows, and shrink the rows of adapters.
-  QuantizedRows quantized{};
-  uint32_t row_step = 1, quantize_tickets = 0;
-  if (quantize) {
-    quantized = quantized_.prepare(view, rows);
-    row_step = ticket_items(k, kRowTicket, rows, pool_.threads());
-    quantize_tickets = divide_up(rows, row_step);
-  }
-  const auto quantize_rows = [&](uint32_t ticket) {
-    for (uint32_t row = ticket * row_step; row < std::min(rows, (ticket + 1) * row_step); ++row)
-      kernels_.quantize_row(x + static_cast<size_t>(row) * k, k, view.blocks, view.group,
-                            quantized_.codes.data() + static_cast<size_t>(row) * quantized.stride,
-                            quantized_.scales.data() + static_cast<size_t>(row) * quantized.groups,
-                            quantized_.sums.data() + static_cast<size_t>(row) * quantized.groups,
-                            quantized_.scaled_sums.data() + static_cast<size_t>(row) * quantized.groups);
+  // First: the input in each of its forms, and the rows of adapters shrunk, which see it as it comes.
+  if (forms_.size() < op.forms.size()) forms_.resize(op.forms.size());
+  for (size_t f = 0; f < op.forms.size(); ++f) forms_[f].prepare(op.forms[f], k, rows, x);
+  const uint32_t row_step = ticket_items(k, kRowTicket, rows, pool_.threads());
+  const uint32_t form_tickets = divide_up(rows, row_step);
+  const auto fill_forms = [&](uint32_t ticket) {
+    const size_t f = ticket / form_tickets;
+    const uint32_t first = ticket % form_tickets * row_step;
+    for (uint32_t row = first; row < std::min(rows, first + row_step); ++row)
+      forms_[f].fill(op.forms[f], kernels_, k, x, row);
   };
   const uint32_t shrink_tickets = static_cast<uint32_t>(plan.shrink_tickets.size()) - 1;
   const auto shrink = [&](uint32_t ticket) {
@@ -140,6 +133,17 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
   const uint64_t unit_work = static_cast<uint64_t>(k) * kLanes * (paired ? 2 : 1) * std::min(rows, kMaxTileRows);
   const uint32_t unit_step = ticket_items(unit_work, kLinearTicket, units * row_blocks, pool_.threads());
   const uint32_t tickets_per_block = divide_up(units, unit_step);
+  const auto operand = [&](uint32_t p, uint32_t part_tile) -> TileOperand {
+    const LinearPart& part = op.parts[p];
+    const FormScratch& form = forms_[part.form];
+    return {.matrix = &part.matrix,
+            .tile = part.first_tile + part_tile * part.tile_step,
+            .bias = part.bias.bytes() == 0 ? nullptr : part.bias.as<float>(),
+            .quantized = op.forms[part.form].group == 0 ? nullptr : &form.quantized,
+            .x = form.x,
+            .spans = plan.spans[p].data(),
+            .span_count = static_cast<uint32_t>(plan.spans[p].size())};
+  };
   const auto multiply = [&](uint32_t ticket) {
     const uint32_t first_row = ticket / tickets_per_block * kMaxTileRows;
     const uint32_t first = ticket % tickets_per_block * unit_step, last = std::min(units, first + unit_step);
@@ -149,29 +153,21 @@ void CpuBackend::run_linear(const PackedMatrix& matrix, const LinearPlan& plan, 
       while (unit - range_start >= plan.ranges[range_index].tiles) range_start += plan.ranges[range_index++].tiles;
       const TileRange& range = plan.ranges[range_index];
       const uint32_t part_tile = unit - range_start;
-      LinearTile tile{.matrix = &view,
-                      .tile = paired ? 2 * part_tile : range.first_tile + part_tile,
-                      .part_tile = part_tile,
-                      .bias = bias,
-                      .spans = {},
-                      .span_count = {},
-                      .first_row = first_row,
-                      .rows = std::min(kMaxTileRows, rows - first_row),
-                      .quantized = quantize ? &quantized : nullptr,
-                      .x = x,
-                      .x_stride = k,
-                      .epilogue = epilogue,
-                      .y = y + range.output_offset + static_cast<size_t>(part_tile) * kLanes,
-                      .y_stride = y_stride,
-                      .columns = std::min(kLanes, range.n - part_tile * kLanes)};
-      for (uint32_t p = 0; p < (paired ? 2u : 1u); ++p) {
-        tile.spans[p] = plan.spans[range.part + p].data();
-        tile.span_count[p] = static_cast<uint32_t>(plan.spans[range.part + p].size());
-      }
-      kernels_.linear_tile(tile);
+      kernels_.linear_tile({.operands = {operand(range.part, part_tile),
+                                         paired ? operand(range.part + 1, part_tile) : TileOperand{}},
+                            .part_tile = part_tile,
+                            .first_row = first_row,
+                            .rows = std::min(kMaxTileRows, rows - first_row),
+                            .epilogue = epilogue,
+                            .y = y + range.output_offset + static_cast<size_t>(part_tile) * kLanes,
+                            .y_stride = y_stride,
+                            .columns = std::min(kLanes, range.n - part_tile * kLanes)});
     }
   };
-  pool_.run_stages(quantize_tickets, quantize_rows, shrink_tickets, shrink, row_blocks * tickets_per_block, multiply);
+  const auto needed = [](const InputForm& form) { return form.group != 0 || form.order; };
+  const bool any_form = std::ranges::any_of(op.forms, needed);
+  const uint32_t fill_tickets = any_form ? form_tickets * static_cast<uint32_t>(op.forms.size()) : 0;
+  pool_.run_stages(fill_tickets, fill_forms, shrink_tickets, shrink, row_blocks * tickets_per_block, multiply);
 }
 
 void CpuBackend::rope_and_store_kv(const DeviceModel& model, const StepBatch& batch, uint32_t layer, float* qkv,
@@ -286,7 +282,7 @@ std::span<const float> CpuBackend::logits(const DeviceModel& model, const StepBa
     kernels_.rms_norm_row(x + static_cast<size_t>(batch.output_rows[i]) * hidden, m.final_norm.data(), hidden,
                           m.config.rms_eps, head_input_.data() + static_cast<size_t>(i) * hidden);
   plan_.build(m.config.vocab_size);
-  run_linear(m.head(), plan_, TileEpilogue::kStore, nullptr, head_input_.data(), rows, logits_.data(), vocab);
+  run_linear(m.head(), plan_, TileEpilogue::kStore, head_input_.data(), rows, logits_.data(), vocab);
   return {logits_.data(), rows * vocab};
 }
 

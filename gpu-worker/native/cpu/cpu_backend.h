@@ -40,9 +40,9 @@ class CpuBackend : public Backend {
   void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) override;
 
  private:
-  // Runs `matrix` over rows of x, tickets by tile and row block, after the plan's first phase.
-  void run_linear(const PackedMatrix& matrix, const LinearPlan& plan, TileEpilogue epilogue, const float* bias,
-                  const float* x, uint32_t rows, float* y, size_t y_stride);
+  // Runs an op over rows of x, tickets by tile and row block, after its input has its forms and the plan's shrinks are done.
+  void run_linear(const LinearOp& op, const LinearPlan& plan, TileEpilogue epilogue, const float* x, uint32_t rows,
+                  float* y, size_t y_stride);
 
   // Some rows of a sequence; for attention also some of its heads.
   struct SequenceTicket {
@@ -53,8 +53,8 @@ class CpuBackend : public Backend {
   const bool int8_;
   const KvType kv_type_;
   ThreadPool pool_;
-  LinearPlan plan_;            // reused by every linear op
-  QuantizeScratch quantized_;  // reused likewise
+  LinearPlan plan_;                 // reused by every linear op
+  std::vector<FormScratch> forms_;  // reused likewise
   std::vector<float> shrunk_, head_input_, logits_;
   std::vector<SequenceTicket> tickets_;
 };

@@ -16,12 +16,24 @@ struct LinearPart {
   Projection projection;
   uint32_t n;              // outputs
   uint32_t output_offset;  // of its first output in the op's result
+  TileMatrix matrix{};     // which it may share with others of the group
+  uint32_t first_tile = 0, tile_step = 1;
+  uint32_t form = 0;       // of the op's input
+  AlignedBuffer bias{};    // [tile][16], or empty
 };
 
+// How matrices take their input: rounded in groups of one size, and its columns in their order. One rounding serves all
+// matrices of an op that agree.
+struct InputForm {
+  uint32_t group = 0;               // 0: as floats
+  const uint32_t* order = nullptr;  // [k], null: as it comes
+};
+
+// Projections that share an input. Those of one scheme, group size and order of inputs are one matrix.
 struct LinearOp {
   std::vector<LinearPart> parts;
-  PackedMatrix matrix;
-  AlignedBuffer bias;  // [tile][16], or empty
+  std::vector<PackedMatrix> matrices;
+  std::vector<InputForm> forms;
 };
 
 struct CpuLayer {
@@ -32,11 +44,13 @@ struct CpuLayer {
 
 class CpuModel : public DeviceModel {
  public:
-  CpuModel(const ModelConfig& config, ModelWeights weights, ThreadPool& pool,
+  // `int8`: activations are rounded where weights are.
+  CpuModel(const ModelConfig& config, ModelWeights weights, bool int8, ThreadPool& pool,
            const std::function<void(uint64_t, uint64_t)>& progress);
   uint64_t bytes() const override { return bytes_; }
 
-  const PackedMatrix& head() const { return head_.tiles() ? head_ : embedding_; }
+  // The head as an op of one part.
+  const LinearOp& head() const { return head_; }
 
   ModelConfig config;
   std::vector<CpuLayer> layers;
@@ -47,7 +61,8 @@ class CpuModel : public DeviceModel {
   const PackedMatrix& embedding() const { return embedding_; }
 
  private:
-  PackedMatrix embedding_, head_;  // head_ is empty when tied
+  PackedMatrix embedding_;
+  LinearOp head_;  // without a matrix of its own when tied
   uint64_t bytes_ = 0;
 };
 

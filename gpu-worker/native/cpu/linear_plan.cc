@@ -14,20 +14,15 @@ void LinearPlan::build(uint32_t n) {
   spans.assign(1, {});
   shrinks.clear();
   shrink_tickets.assign(1, 0);
-  ranges.assign(1, {.first_tile = 0, .tiles = tiles_of(n), .part = 0, .n = n, .output_offset = 0});
+  ranges.assign(1, {.tiles = tiles_of(n), .part = 0, .n = n, .output_offset = 0});
 }
 
 void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const float* x,
                        std::vector<float>& shrunk, bool paired) {
   ranges.clear();
-  uint32_t first_tile = 0;
-  for (uint32_t p = 0; p < op.parts.size(); ++p) {
+  for (uint32_t p = 0; p < (paired ? 1 : op.parts.size()); ++p) {
     const LinearPart& part = op.parts[p];
-    if (paired && p > 0) break;
-    const uint32_t tiles = tiles_of(part.n);
-    ranges.push_back(
-        {.first_tile = first_tile, .tiles = tiles, .part = p, .n = part.n, .output_offset = part.output_offset});
-    first_tile += tiles;
+    ranges.push_back({.tiles = tiles_of(part.n), .part = p, .n = part.n, .output_offset = part.output_offset});
   }
 
   // Neighbours with the same adapter share its loads.
@@ -75,7 +70,7 @@ void LinearPlan::build(const LinearOp& op, uint32_t layer, const StepBatch& batc
 }
 
 void LinearPlan::add_shrinks(const LinearOp& op, uint32_t layer, const Segment& segment, uint32_t row, const float* x) {
-  const uint32_t k = op.matrix.view().k;
+  const uint32_t k = op.parts[0].matrix.k;
   for (size_t p = 0; p < op.parts.size(); ++p) {
     const CpuAdapterModule& module = segment.adapter->module(layer, op.parts[p].projection);
     if (module.rank == 0) continue;
@@ -104,16 +99,30 @@ void LinearPlan::cut_shrink_tickets() {
   }
 }
 
-QuantizedRows QuantizeScratch::prepare(const TileMatrix& matrix, uint32_t rows) {
-  const uint32_t stride = matrix.blocks * kBlockK;
+void FormScratch::prepare(const InputForm& form, uint32_t k, uint32_t rows, const float* input) {
   const auto grow = [](auto& buffer, size_t n) {
     if (buffer.size() < n) buffer.resize(n);
   };
-  grow(codes, static_cast<size_t>(rows) * stride);
-  grow(scales, static_cast<size_t>(rows) * matrix.groups);
-  grow(sums, static_cast<size_t>(rows) * matrix.groups);
-  grow(scaled_sums, static_cast<size_t>(rows) * matrix.groups);
-  return {codes.data(), scales.data(), sums.data(), scaled_sums.data(), stride, matrix.groups};
+  if (form.order) grow(ordered, static_cast<size_t>(rows) * k);
+  x = form.order ? ordered.data() : input;
+  if (form.group == 0) return;
+  const uint32_t padded = (k + kBlockK - 1) / kBlockK * kBlockK, groups = (padded + form.group - 1) / form.group;
+  grow(codes, static_cast<size_t>(rows) * padded);
+  grow(scales, static_cast<size_t>(rows) * groups);
+  grow(sums, static_cast<size_t>(rows) * groups);
+  grow(scaled_sums, static_cast<size_t>(rows) * groups);
+  quantized = {codes.data(), scales.data(), sums.data(), scaled_sums.data(), padded, groups};
+}
+
+void FormScratch::fill(const InputForm& form, const Kernels& kernels, uint32_t k, const float* input, uint32_t row) {
+  const size_t at = static_cast<size_t>(row) * k;
+  if (form.order)
+    for (uint32_t c = 0; c < k; ++c) ordered[at + c] = input[at + form.order[c]];
+  if (form.group == 0) return;
+  const size_t group = static_cast<size_t>(row) * quantized.groups;
+  kernels.quantize_row(x + at, k, quantized.stride / kBlockK, form.group,
+                       codes.data() + static_cast<size_t>(row) * quantized.stride, scales.data() + group,
+                       sums.data() + group, scaled_sums.data() + group);
 }
 
 }  // namespace polygraft

@@ -13,7 +13,6 @@ namespace polygraft {
 
 // Where the outputs of some tiles go.
 struct TileRange {
-  uint32_t first_tile;  // of the matrix
   uint32_t tiles;
   uint32_t part;
   uint32_t n;              // outputs
@@ -29,7 +28,7 @@ struct LinearPlan {
   // For `rows` rows of x and the sequences' adapters. `shrunk` grows to hold their rank-r vectors.
   void build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const float* x, std::vector<float>& shrunk,
              bool paired);
-  // For a matrix without adapters: the head.
+  // For an op of one part without adapters: the head.
   void build(uint32_t n);
 
  private:
@@ -43,12 +42,18 @@ struct LinearPlan {
   std::vector<Segment> segments_;
 };
 
-// int8 activations of an op.
-struct QuantizeScratch {
+// An op's input in one of its forms.
+struct FormScratch {
+  std::vector<float> ordered;
   std::vector<int8_t> codes;
   std::vector<float> scales, sums, scaled_sums;
-  // Room for `rows` rows as `matrix` wants them.
-  QuantizedRows prepare(const TileMatrix& matrix, uint32_t rows);
+  const float* x = nullptr;  // [rows][k], in the form's order
+  QuantizedRows quantized;   // where it is
+
+  // Room for `rows` rows of k floats that come as `input`.
+  void prepare(const InputForm& form, uint32_t k, uint32_t rows, const float* input);
+  // Brings row `row` into the form.
+  void fill(const InputForm& form, const Kernels& kernels, uint32_t k, const float* input, uint32_t row);
 };
 
 }  // namespace polygraft

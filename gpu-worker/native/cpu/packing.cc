@@ -17,24 +17,41 @@ uint8_t code_at(const WeightMatrix& w, uint32_t row, uint32_t column) {
 
 void check_parts(const std::vector<WeightMatrix>& parts) {
   for (const WeightMatrix& part : parts) {
-    if (part.k != parts[0].k || part.scheme != parts[0].scheme || part.group != parts[0].group)
-      throw Error(PG_UNIMPLEMENTED, "scheme", "projections that share an input must share scheme and group size");
+    if (!packs_with(part, parts[0])) throw Error(PG_INTERNAL, "scheme", "matrices of different formats were to be packed as one");
     if (part.scheme != Scheme::kF32 && part.group != 32 && part.group != 64 && part.group != 128)
       throw Error(PG_UNIMPLEMENTED, "group",
                   "group size " + std::to_string(part.group) + " is not served; use 32, 64 or 128");
   }
 }
 
+// Kernels read inputs by it without looking.
+void check_order(const WeightMatrix& w) {
+  if (w.order.empty()) return;
+  std::vector<bool> seen(w.k);
+  bool valid = w.order.size() == w.k;
+  for (size_t i = 0; valid && i < w.k; ++i) {
+    valid = w.order[i] < w.k && !seen[w.order[i]];
+    if (valid) seen[w.order[i]] = true;
+  }
+  if (!valid) throw Error(PG_DATA_LOSS, "order", "the order of a matrix's inputs names one of them twice or never");
+}
+
 }  // namespace
 
 uint64_t weight_bytes(const WeightMatrix& m) {
-  return m.codes.size() + 2 * (m.scales.size() + m.minimums.size()) + 4 * m.values.size();
+  return m.codes.size() + 2 * (m.scales.size() + m.minimums.size()) + 4 * (m.values.size() + m.order.size());
+}
+
+bool packs_with(const WeightMatrix& a, const WeightMatrix& b) {
+  return a.k == b.k && a.scheme == b.scheme && a.group == b.group && a.order == b.order;
 }
 
 PackedMatrix::PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, BufferArena& arena,
                            ThreadPool& pool) {
   check_parts(parts);
   const WeightMatrix& head = parts.at(0);
+  check_order(head);
+  order_ = head.order;
   struct Place {
     uint32_t part, tile;
   };

@@ -22,13 +22,14 @@ namespace polygraft {
 class PackedMatrix {
  public:
   PackedMatrix() = default;
-  // All parts have the same k, scheme and group. With `interleave` tile i of each part follows tile i of the one before
-  // (gate and up); else the parts follow each other (q, k, v).
+  // All parts have the same k, scheme, group and order of inputs. With `interleave` tile i of each part follows tile i of
+  // the one before (gate and up); else the parts follow each other (q, k, v).
   PackedMatrix(std::vector<WeightMatrix> parts, bool interleave, BufferArena& arena, ThreadPool& pool);
 
   const TileMatrix& view() const { return view_; }
   uint32_t tiles() const { return tiles_; }
-  uint64_t bytes() const { return codes_.bytes() + scales_.bytes() + values_.bytes(); }
+  const uint32_t* order() const { return order_.empty() ? nullptr : order_.data(); }
+  uint64_t bytes() const { return codes_.bytes() + scales_.bytes() + values_.bytes() + 4 * order_.size(); }
 
  private:
   void pack_tile(const WeightMatrix& part, uint32_t source_tile, uint32_t tile);
@@ -36,7 +37,11 @@ class PackedMatrix {
   TileMatrix view_{};
   uint32_t tiles_ = 0;
   AlignedBuffer codes_, scales_, values_;
+  std::vector<uint32_t> order_;
 };
+
+// Whether matrices over the same input can be one.
+bool packs_with(const WeightMatrix& a, const WeightMatrix& b);
 
 inline uint32_t tiles_of(uint32_t n) { return (n + kLanes - 1) / kLanes; }
 

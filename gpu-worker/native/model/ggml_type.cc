@@ -145,6 +145,19 @@ bool is_affine_ggml(GgmlType type) {
   return type == GgmlType::kQ4_0 || type == GgmlType::kQ4_1 || type == GgmlType::kQ4K;
 }
 
+bool is_symmetric_ggml(GgmlType type) { return type == GgmlType::kQ8_0 || type == GgmlType::kQ5_0; }
+
+uint16_t split_symmetric_ggml(GgmlType type, const uint8_t* from, uint8_t* codes) {
+  if (type == GgmlType::kQ8_0) {
+    std::memcpy(codes, from + 2, 32);
+  } else {
+    nibbles(from + 6, codes);
+    fifth_bits(from + 2, codes);
+    for (int i = 0; i < 32; ++i) codes[i] = static_cast<uint8_t>(codes[i] - 16);
+  }
+  return half_at(from);
+}
+
 void split_ggml(GgmlType type, const uint8_t* from, size_t blocks, GgmlGroup* out) {
   for (size_t b = 0; b < blocks; ++b) out += affine_groups(type, from + b * ggml_type(type).block_bytes, out);
 }

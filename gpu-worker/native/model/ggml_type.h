@@ -48,4 +48,9 @@ bool is_affine_ggml(GgmlType type);
 // below 65504 / 8); those of Q4_K are products of an fp16 and a 6-bit number.
 void split_ggml(GgmlType type, const uint8_t* from, size_t blocks, GgmlGroup* out);
 
+// Whether blocks of a type are 32 weights w = d q with q in int8: Q8_0 and Q5_0.
+bool is_symmetric_ggml(GgmlType type);
+// One block of such a type: its codes as int8, and its scale's fp16 bits.
+uint16_t split_symmetric_ggml(GgmlType type, const uint8_t* from, uint8_t* codes);
+
 }  // namespace polygraft

@@ -44,16 +44,18 @@ class GgufWeight final : public SourceTensor {
   std::optional<OwnGrid> grid() const override {
     if (tensor_.shape.size() != 2) return std::nullopt;
     if (is_affine_ggml(tensor_.type)) return OwnGrid{Scheme::kW4, 32};
-    if (tensor_.type == GgmlType::kQ8_0) return OwnGrid{Scheme::kW8, 32};
+    if (is_symmetric_ggml(tensor_.type)) return OwnGrid{Scheme::kW8, 32};
     return std::nullopt;
   }
+
+  bool is_float() const { return type_.block_weights == 1; }
 
   void read_grid(uint32_t first, uint32_t count, WeightMatrix& out) const override {
     std::vector<GgmlGroup> groups(columns_ / 32);
     std::vector<uint8_t> codes(columns_);
     each_row(first, uint64_t{first} + count, [&](uint64_t r, const uint8_t* blocks) {
       const auto row = static_cast<uint32_t>(r);
-      if (tensor_.type == GgmlType::kQ8_0)
+      if (is_symmetric_ggml(tensor_.type))
         copy_bytes(row, blocks, out);
       else
         copy_groups(row, blocks, groups, codes, out);
@@ -75,11 +77,9 @@ class GgufWeight final : public SourceTensor {
   }
 
   void copy_bytes(uint32_t row, const uint8_t* blocks, WeightMatrix& out) const {
-    for (uint64_t b = 0; b < columns_ / 32; ++b, blocks += type_.block_bytes) {
-      const auto scale = static_cast<uint16_t>(blocks[0] | blocks[1] << 8);
-      out.scales[size_t{row} * out.groups() + b] = finite(scale);
-      std::copy_n(blocks + 2, 32, out.codes.data() + size_t{row} * out.k + b * 32);
-    }
+    for (uint64_t b = 0; b < columns_ / 32; ++b, blocks += type_.block_bytes)
+      out.scales[size_t{row} * out.groups() + b] =
+          finite(split_symmetric_ggml(tensor_.type, blocks, out.codes.data() + size_t{row} * out.k + b * 32));
   }
 
   void copy_groups(uint32_t row, const uint8_t* blocks, std::vector<GgmlGroup>& groups, std::vector<uint8_t>& codes,
@@ -156,16 +156,16 @@ class GgufSource final : public WeightSource {
   const SourceTensor& at(const std::string& name) const override { return tensors_.at(name); }
   std::vector<const InputFile*> files() const override { return {&file_.file()}; }
 
-  // 4-bit if most weights of the layers are: mixtures hold some of them in more bits.
-  std::optional<OwnGrid> grid() const override {
-    const OwnGrid w4{Scheme::kW4, 32};
-    uint64_t four = 0, all = 0;
+  // Mixtures hold some matrices in more bits.
+  Precision precision() const override {
+    uint64_t four = 0, floats = 0, all = 0;
     for (const auto& [name, tensor] : tensors_) {
       if (name.find("_proj.weight") == std::string::npos) continue;
       all += tensor.bytes();
-      if (tensor.grid() == w4) four += tensor.bytes();
+      if (tensor.is_float()) floats += tensor.bytes();
+      if (tensor.grid() && tensor.grid()->scheme == Scheme::kW4) four += tensor.bytes();
     }
-    return 2 * four > all ? std::optional(w4) : std::nullopt;
+    return floats == all ? Precision::kFull : 2 * four > all ? Precision::kFourBit : Precision::kQuantized;
   }
 
  private:

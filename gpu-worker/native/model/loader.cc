@@ -7,6 +7,7 @@
 #include "model/checkpoint.h"
 #include "model/gguf_model.h"
 #include "model/input_file.h"
+#include "model/kept_grids.h"
 #include "model/parallel_for.h"
 #include "model/progress.h"
 #include "model/quantize.h"
@@ -24,8 +25,6 @@ constexpr const char* kWeightsVersion = "polygraft-weights-2";
 constexpr uint64_t kPieceFloats = 256u << 10;  // that a thread holds in full precision
 
 void check_options(const QuantizeOptions& options) {
-  if (options.scheme == Scheme::kW8)
-    throw Error(PG_INVALID_ARGUMENT, "scheme", "linear layers are served as W4, NF4 or F32");
   if (options.scheme != Scheme::kF32 && options.group != 32 && options.group != 64 && options.group != 128)
     throw Error(PG_INVALID_ARGUMENT, "group", "group is " + std::to_string(options.group) + "; use 32, 64 or 128");
   if (options.head_bits != 4 && options.head_bits != 8 && options.head_bits != 32)
@@ -37,7 +36,7 @@ void check_options(const QuantizeOptions& options) {
 
 // Covers every byte of config.json and of the weight files, and all that shapes the weights. File names do not count.
 std::string model_digest(const std::vector<const InputFile*>& files, const std::string& config_text,
-                         const QuantizeOptions& options, const LoadProgress& progress) {
+                         const QuantizeOptions& options, const KeptGrids& kept, const LoadProgress& progress) {
   uint64_t total = 0;
   for (const InputFile* file : files) total += file->size();
   Progress meter(progress, "read", total);
@@ -47,6 +46,11 @@ std::string model_digest(const std::vector<const InputFile*>& files, const std::
   hash.update_count(options.scheme == Scheme::kF32 && options.head_bits != 4 ? 0 : options.group);
   hash.update_count(options.head_bits);
   if (options.grid != Grid::kSearched) hash.update_count(static_cast<uint64_t>(options.grid));
+  for (const auto& [name, grid] : kept) {
+    hash.update(name);
+    hash.update_count(static_cast<uint64_t>(grid.scheme));
+    hash.update_count(grid.group);
+  }
   hash.update_count(config_text.size());
   hash.update(config_text);
   for (const InputFile* file : files)
@@ -99,24 +103,9 @@ void load_piece(const Piece& piece, Grid grid) {
   quantize_rows(rows.data(), piece.first, piece.count, matrix, grid);
 }
 
-// The options that a 4-bit source keeps: its linear layers' own.
-QuantizeOptions kept_options(const WeightSource& source, QuantizeOptions options) {
-  const std::optional<OwnGrid> own = source.grid();
-  if (!own || options.scheme == Scheme::kF32) return options;
-  options.scheme = own->scheme;
-  options.group = own->group;
-  return options;
-}
-
-// Room for the weights. Embedding and head stay on their own grid, whichever it is, unless full precision is wanted.
+// Room for the weights.
 ModelWeights allocate_for(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options) {
-  std::map<std::string, OwnGrid> heads;
-  if (options.own_heads && options.head_bits != 32)
-    for (const std::string name : {"model.embed_tokens.weight", "lm_head.weight"}) {
-      if (config.tied_head && name == "lm_head.weight") continue;
-      if (const std::optional<OwnGrid> own = source.at(name).grid()) heads.emplace(name, *own);
-    }
-  return allocate_weights(config, options, heads);
+  return allocate_weights(config, options, kept_grids(source, config, options));
 }
 
 }  // namespace
@@ -151,7 +140,7 @@ std::optional<LoadedModel> load_stored(const std::string& dir, const QuantizeOpt
   if (!own) return std::nullopt;
   model.options = options.scheme == Scheme::kF32 ? options : *own;
   const std::string config_text = read_text_file(dir + "/config.json", kMaxConfigBytes);
-  model.digest = model_digest(checkpoint.input_files(), config_text, model.options, progress);
+  model.digest = model_digest(checkpoint.input_files(), config_text, model.options, {}, progress);
   model.weights = read_stored(checkpoint, model.config, *own, progress);
   if (options.scheme == Scheme::kF32) expand_to_f32(model.config, model.weights);
   return model;
@@ -167,14 +156,15 @@ LoadedModel load_model(const std::string& path, const QuantizeOptions& options, 
   const WeightSource& source = *files.weights;
   LoadedModel model;
   model.config = files.config;
-  model.options = kept_options(source, options);
-  model.digest = model_digest(source.files(), files.config_text, model.options, progress);
+  model.options = options;
+  const KeptGrids kept = kept_grids(source, model.config, options);
+  model.digest = model_digest(source.files(), files.config_text, options, kept, progress);
   if (!cache_dir.empty()) {
-    model.weights = allocate_for(source, model.config, model.options);
+    model.weights = allocate_weights(model.config, options, kept);
     if (read_cache(cache_dir, model.digest, model.config, model.weights, progress)) return model;
     model.weights = {};
   }
-  model.weights = quantize_source(source, model.config, model.options, progress);
+  model.weights = quantize_source(source, model.config, options, progress);
   if (!cache_dir.empty()) write_cache(cache_dir, model.digest, model.config, model.weights);
   return model;
 }

@@ -17,12 +17,19 @@ enum class Grid : uint8_t {
   kSymmetric,  // code 8 is zero, as in llama.cpp's Q4_0
 };
 
+// What of a quantized file stays as it is.
+enum class Keep : uint8_t {
+  kNothing,
+  kGrids,  // 4-bit grids of the layers, and whatever grids embedding and head have
+  kBits,   // those, and the rest of the layers in 8 bits: on the file's grid, or on one so fine that nothing is seen of it
+};
+
 struct QuantizeOptions {
-  Scheme scheme = Scheme::kW4;  // of the linear layers: kW4, kNf4 or kF32
+  Scheme scheme = Scheme::kW4;  // of the linear layers
   uint32_t group = 32;          // 32, 64 or 128
   uint32_t head_bits = 8;       // embedding and head: 4 (kW4), 8 (kW8, groups of 64) or 32
   Grid grid = Grid::kSearched;
-  bool own_heads = true;  // embedding and head stay on the grid of the file if they have one, unless head_bits is 32
+  Keep keep = Keep::kBits;  // but nothing of layers that are to be kF32, nor of embedding and head in 32 bits
 };
 
 // Called with (phase, done, total) bytes; returns false to stop (Error PG_CANCELLED).
@@ -32,19 +39,19 @@ struct LoadedModel {
   ModelConfig config;
   ModelWeights weights;
   std::string digest;       // "sha256:…" over source files and quantization
-  QuantizeOptions options;  // as asked for, or a stored checkpoint's own
+  QuantizeOptions options;  // as asked for, or a stored checkpoint's own; a file that keeps its bits is held otherwise
 };
 
 // Reads a folder (single or sharded safetensors; bf16, fp16 or fp32) or a GGUF file, quantizes, and keeps the result in `cache_dir` if that is
 // not empty. A later call with the same source and options reads the cache. A thread holds 1 MiB in full precision at a
 // time, so memory is that of the quantized model. A checkpoint that is stored quantized (model/stored.h) keeps its own
-// options, but for kF32, which expands it; so does one of another program's 4-bit formats, whose embedding and head
-// keep their grid as well unless they are asked for in 32 bits.
+// options, but for kF32, which expands it.
 LoadedModel load_model(const std::string& path, const QuantizeOptions& options, const std::string& cache_dir,
                        const LoadProgress& progress);
 
 class WeightSource;
-// The quantizing part of it. Matrices that the source has on the grid asked for are taken as they are. Phase "quantize".
+// The quantizing part of it. Matrices that the source has on the grid on which they are to be are taken as they are. Phase
+// "quantize".
 ModelWeights quantize_source(const WeightSource& source, const ModelConfig& config, const QuantizeOptions& options,
                              const LoadProgress& progress);
 

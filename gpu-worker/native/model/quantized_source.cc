@@ -25,18 +25,11 @@ class QuantizedSource final : public WeightSource {
   const SourceTensor& at(const std::string& name) const override { return *tensors_.at(name); }
   std::vector<const InputFile*> files() const override { return checkpoint_.input_files(); }
 
-  // The grid of most layers.
-  std::optional<OwnGrid> grid() const override {
-    std::optional<OwnGrid> own;
-    size_t with = 0, all = 0;
-    for (const std::string& name : quantized_) {
-      ++all;
-      if (const auto grid = tensors_.at(name)->grid()) {
-        own = grid;
-        ++with;
-      }
-    }
-    return 2 * with > all ? own : std::nullopt;
+  Precision precision() const override {
+    if (quantized_.empty()) return Precision::kFull;
+    const auto on_grid = [this](const std::string& name) { return tensors_.at(name)->grid().has_value(); };
+    const auto with = static_cast<size_t>(std::ranges::count_if(quantized_, on_grid));
+    return 2 * with > quantized_.size() ? Precision::kFourBit : Precision::kQuantized;
   }
 
  private:

@@ -19,7 +19,7 @@ constexpr const char* kFamily = "polygraft-weights-";
 constexpr const char* kFormat = "polygraft-weights-1";
 
 constexpr std::pair<const char*, Scheme> kSchemes[] = {
-    {"w4", Scheme::kW4}, {"nf4", Scheme::kNf4}, {"f32", Scheme::kF32}};
+    {"w4", Scheme::kW4}, {"nf4", Scheme::kNf4}, {"w8", Scheme::kW8}, {"f32", Scheme::kF32}};
 
 const std::string& text_of(const SafetensorsHeader& header, const char* key) {
   const auto at = header.metadata.find(key);
@@ -85,7 +85,7 @@ void expand(WeightMatrix& matrix) {
   parallel_for(matrix.n, 64, [&](uint64_t first, uint64_t last) {
     for (uint64_t row = first; row < last; ++row)
       for (uint32_t column = 0; column < matrix.k; ++column)
-        out.values[row * matrix.k + column] = dequantize(matrix, static_cast<uint32_t>(row), column);
+        out.values[row * matrix.k + matrix.input_of(column)] = dequantize(matrix, static_cast<uint32_t>(row), column);
   });
   matrix = std::move(out);
 }

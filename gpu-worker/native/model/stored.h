@@ -2,7 +2,7 @@
 //
 // Such a folder is a Hugging Face folder whose model.safetensors holds codes, scales and minimums instead of floats, in
 // the canonical layout of model/weights.h under the names of model/weight_list.h. Its metadata says which: "format",
-// "scheme" (w4, nf4, f32), "group", "head_bits".
+// "scheme" (w4, nf4, w8, f32), "group", "head_bits".
 #pragma once
 
 #include <map>

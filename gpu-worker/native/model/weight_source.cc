@@ -40,7 +40,7 @@ class Owning final : public WeightSource {
       : files_(std::move(files)), source_(std::move(source)) {}
   const SourceTensor& at(const std::string& name) const override { return source_->at(name); }
   std::vector<const InputFile*> files() const override { return source_->files(); }
-  std::optional<OwnGrid> grid() const override { return source_->grid(); }
+  Precision precision() const override { return source_->precision(); }
 
  private:
   std::unique_ptr<Files> files_;

@@ -15,7 +15,7 @@
 
 namespace polygraft {
 
-// The scheme and group size of a matrix that is 4- or 8-bit in its file already, where WeightMatrix can express them.
+// The scheme and group size of a matrix that is quantized in its file already, where WeightMatrix can express them.
 struct OwnGrid {
   Scheme scheme = Scheme::kW4;
   uint32_t group = 32;
@@ -35,6 +35,9 @@ class SourceTensor {
   virtual void read_grid(uint32_t first, uint32_t count, WeightMatrix& out) const;
 };
 
+// What a file has of most weights of the layers.
+enum class Precision : uint8_t { kFull, kQuantized, kFourBit };  // kFourBit: on grids of the engine's
+
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
@@ -42,8 +45,7 @@ class WeightSource {
   virtual const SourceTensor& at(const std::string& name) const = 0;
   // All that the weights depend on, in a fixed order.
   virtual std::vector<const InputFile*> files() const = 0;
-  // The grid of the linear layers if this is a 4-bit model.
-  virtual std::optional<OwnGrid> grid() const { return std::nullopt; }
+  virtual Precision precision() const { return Precision::kFull; }
 };
 
 // A model on disk: a Hugging Face folder, or a GGUF file.

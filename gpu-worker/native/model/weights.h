@@ -15,7 +15,9 @@ enum class Scheme : uint8_t { kW4, kNf4, kW8, kF32 };
 //   kNf4  w = s*table[q];    codes as kW4; m unused
 //   kW8   w = s*q;           codes: n rows of k int8
 //   kF32  w = values
-// Groups run along k; the last one of a row may be short. s and m are fp16 bit patterns, [n][groups()].
+// Groups run along k; the last one of a row may be short. s and m are fp16 bit patterns, [n][groups()]. Columns are in the
+// order of the inputs, or, where groups are not neighbours there, in one in which they are: column c then multiplies input
+// order[c].
 struct WeightMatrix {
   Scheme scheme = Scheme::kF32;
   uint32_t n = 0;
@@ -25,7 +27,9 @@ struct WeightMatrix {
   std::vector<uint16_t> scales;
   std::vector<uint16_t> minimums;
   std::vector<float> values;
+  std::vector<uint32_t> order;  // [k], a permutation; empty: none
 
+  uint32_t input_of(uint32_t column) const { return order.empty() ? column : order[column]; }
   uint32_t groups() const { return group == 0 ? 0 : (k + group - 1) / group; }
 };
 

@@ -12,7 +12,7 @@
 namespace polygraft::node {
 
 inline constexpr std::pair<const char*, pg_scheme> kSchemes[] = {
-    {"w4", PG_SCHEME_W4}, {"nf4", PG_SCHEME_NF4}, {"f32", PG_SCHEME_F32}};
+    {"w4", PG_SCHEME_W4}, {"nf4", PG_SCHEME_NF4}, {"w8", PG_SCHEME_W8}, {"f32", PG_SCHEME_F32}};
 
 inline std::string text(Napi::Object object, const char* name) {
   const Napi::Value value = object.Get(name);

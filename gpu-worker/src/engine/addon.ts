@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { EngineRequest } from "./engine.js";
 
 /** Version of the C ABI that this mirror is written for. */
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 /** How an engine is opened. What is absent has the default that abi/engine.h names. */
 export interface NativeOptions {
@@ -13,8 +13,8 @@ export interface NativeOptions {
   readonly modelDir: string;
   /** Keeps quantized checkpoints. Absent: none. */
   readonly cacheDir?: string;
-  /** How linear layers are held. Default: "w4". */
-  readonly scheme?: "w4" | "nf4" | "f32";
+  /** How linear layers are held. Default: as a quantized file has them, in 4 bits or in 8; else "w4". */
+  readonly scheme?: "w4" | "nf4" | "w8" | "f32";
   /** How activations enter a quantized layer. Default: "int8". */
   readonly activations?: "int8" | "f32";
   /** What keys and values are stored as. Default: "f16"; "f32" where activations are f32. */
@@ -131,7 +131,7 @@ export interface NativeQuantizeOptions {
   /** The weights file to write. */
   readonly outFile: string;
   /** Default: "w4". */
-  readonly scheme?: "w4" | "nf4" | "f32";
+  readonly scheme?: "w4" | "nf4" | "w8" | "f32";
   /** How the grid of a group is found. Default: "searched"; calibration needs it. */
   readonly grid?: "searched" | "plain" | "symmetric";
   /** Weights that share a scale: 32, 64 or 128. Default: 32. */

@@ -11,7 +11,7 @@ export interface EngineInfo {
   readonly digest: string;
   /** Where it runs, such as "cpu/avx2". */
   readonly device: string;
-  /** Weight format, such as "w4-g32". */
+  /** Weight format, such as "w4-g32"; of a mixture, "w4-g32+w8-g32". */
   readonly weights: string;
   readonly vocabularySize: number;
   readonly hiddenSize: number;

@@ -16,7 +16,7 @@ export interface QuantizeOptions {
   /** Folder to make. It must not exist. */
   readonly output: string;
   /** How linear layers are held. Default: "w4". */
-  readonly scheme?: "w4" | "nf4";
+  readonly scheme?: "w4" | "nf4" | "w8";
   /** Weights that share a scale: 32, 64 or 128. Default: 32. */
   readonly groupSize?: number;
   /** Bits of embedding and head: 4, 8 or 32. Default: 8. */

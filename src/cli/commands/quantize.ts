@@ -26,7 +26,7 @@ export function quantizeCommand(): Command {
     )
     .argument("<model>", "folder of the model (Hugging Face layout), or a GGUF file that is not in 4 bits")
     .requiredOption("-o, --output <dir>", "folder to make; it must not exist")
-    .addOption(new Option("--scheme <name>", "how weights are held (default: w4)").choices(["w4", "nf4"]))
+    .addOption(new Option("--scheme <name>", "how weights are held (default: w4)").choices(["w4", "nf4", "w8"]))
     .addOption(new Option("--group, --group-size <n>", "weights that share a scale: 32, 64 or 128 (default: 32)").argParser(oneOf(32, 64, 128)))
     .addOption(new Option("--head-bits <n>", "bits of embedding and output head: 4, 8 or 32 (default: 8)").argParser(oneOf(4, 8, 32)))
     .option("-c, --calibrate <file>", "texts like those the model will see: plain, or .jsonl with a string or {\"text\": …} a line")

@@ -45,7 +45,7 @@ Sizes take K, M, G and T. The environment variables POLYGRAFT_API_KEY and HF_TOK
 function engineOptions(): Option[] {
   return [
     new Option("--threads <n>", "threads of the engine (default: one for each core)").argParser(integer(1, 1024)),
-    new Option("--scheme <name>", "how weights are held (default: w4)").choices(["w4", "nf4", "f32"]),
+    new Option("--scheme <name>", "how weights are held (default: as a quantized file has them, else w4)").choices(["w4", "nf4", "w8", "f32"]),
     new Option("--group-size, --group <n>", "weights that share a scale: 32, 64 or 128 (default: 32)").argParser(oneOf(32, 64, 128)),
     new Option("--head-bits <n>", "bits of embedding and output head: 4, 8 or 32 (default: 8)").argParser(oneOf(4, 8, 32)),
     new Option("--activations <name>", "how activations enter a quantized layer (default: int8)").choices(["int8", "f32"]),

@@ -56,18 +56,23 @@ struct ExpandSpan {
 
 enum class TileEpilogue : uint8_t { kStore, kAdd, kSwiGlu };
 
-// Sixteen columns of a linear layer for up to kMaxTileRows rows; with kSwiGlu tile and tile + 1 are gate and up.
-struct LinearTile {
+// What one projection brings into a tile.
+struct TileOperand {
   const TileMatrix* matrix;
   uint32_t tile;                    // of the matrix
-  uint32_t part_tile;               // of the projection: where its adapters' B has these columns
-  const float* bias;                // [matrix tiles][16] or null
-  const ExpandSpan* spans[2];       // ascending rows; [1]: of up, with kSwiGlu
-  uint32_t span_count[2];
-  uint32_t first_row, rows;
+  const float* bias;                // [tile of the projection][16] or null
   const QuantizedRows* quantized;   // null: use x
-  const float* x;                   // [row][x_stride]
-  size_t x_stride;
+  const float* x;                   // [row][k], in the order of the matrix's inputs
+  const ExpandSpan* spans;          // ascending rows
+  uint32_t span_count;
+};
+
+// Sixteen columns of a linear layer for up to kMaxTileRows rows; with kSwiGlu the operands are gate and up, else [1] is
+// unused.
+struct LinearTile {
+  TileOperand operands[2];
+  uint32_t part_tile;               // of the projection: where bias and its adapters' B have these columns
+  uint32_t first_row, rows;
   TileEpilogue epilogue;
   float* y;                         // of this tile's first column, [row][y_stride]
   size_t y_stride;

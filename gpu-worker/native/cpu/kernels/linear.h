@@ -9,10 +9,11 @@ namespace polygraft::PG_ISA {
 namespace {
 
 // out[rows][16] = W x for one tile.
-void base_product(const LinearTile& args, uint32_t tile, float* out) {
-  const TileMatrix& w = *args.matrix;
-  if (args.quantized) {
-    const QuantizedRows& x = *args.quantized;
+void base_product(const LinearTile& args, const TileOperand& operand, float* out) {
+  const TileMatrix& w = *operand.matrix;
+  const uint32_t tile = operand.tile;
+  if (operand.quantized) {
+    const QuantizedRows& x = *operand.quantized;
     switch (w.scheme) {
       case Scheme::kW4: return dot_int8_groups<AffineGroups>(w, tile, x, args.first_row, args.rows, out);
       case Scheme::kNf4: return dot_int8_groups<TableGroups>(w, tile, x, args.first_row, args.rows, out);
@@ -20,13 +21,13 @@ void base_product(const LinearTile& args, uint32_t tile, float* out) {
       case Scheme::kF32: break;
     }
   }
-  const float* x = args.x + args.first_row * args.x_stride;
+  const float* x = operand.x + static_cast<size_t>(args.first_row) * w.k;
   switch (w.scheme) {
-    case Scheme::kW4: return dot_f32_tile(AffineSource(w, tile), w.k, x, args.x_stride, args.rows, out, kLanes);
-    case Scheme::kNf4: return dot_f32_tile(TableSource(w, tile), w.k, x, args.x_stride, args.rows, out, kLanes);
-    case Scheme::kW8: return dot_f32_tile(ByteSource(w, tile), w.k, x, args.x_stride, args.rows, out, kLanes);
+    case Scheme::kW4: return dot_f32_tile(AffineSource(w, tile), w.k, x, w.k, args.rows, out, kLanes);
+    case Scheme::kNf4: return dot_f32_tile(TableSource(w, tile), w.k, x, w.k, args.rows, out, kLanes);
+    case Scheme::kW8: return dot_f32_tile(ByteSource(w, tile), w.k, x, w.k, args.rows, out, kLanes);
     case Scheme::kF32:
-      return dot_f32_tile(FloatSource{w.values + tile * w.value_stride}, w.k, x, args.x_stride, args.rows, out, kLanes);
+      return dot_f32_tile(FloatSource{w.values + tile * w.value_stride}, w.k, x, w.k, args.rows, out, kLanes);
   }
 }
 
@@ -70,10 +71,10 @@ void expand_span(const ExpandSpan& span, uint32_t part_tile, uint32_t first, uin
 }
 
 // Adds the adapters of the ticket's rows.
-void expand(const LinearTile& args, int part, float* out) {
+void expand(const LinearTile& args, const TileOperand& operand, float* out) {
   const uint32_t end = args.first_row + args.rows;
-  for (uint32_t i = 0; i < args.span_count[part]; ++i) {
-    const ExpandSpan& span = args.spans[part][i];
+  for (uint32_t i = 0; i < operand.span_count; ++i) {
+    const ExpandSpan& span = operand.spans[i];
     if (span.first_row >= end) break;
     const uint32_t first = span.first_row > args.first_row ? span.first_row : args.first_row;
     const uint32_t last = span.first_row + span.count < end ? span.first_row + span.count : end;
@@ -87,23 +88,22 @@ void expand(const LinearTile& args, int part, float* out) {
   }
 }
 
-void project(const LinearTile& args, int part, float* out) {
-  const uint32_t tile = args.tile + static_cast<uint32_t>(part);
-  base_product(args, tile, out);
-  if (args.bias) {
-    const f32x16 bias = load(args.bias + tile * kLanes);
+void project(const LinearTile& args, const TileOperand& operand, float* out) {
+  base_product(args, operand, out);
+  if (operand.bias) {
+    const f32x16 bias = load(operand.bias + args.part_tile * kLanes);
     for (uint32_t m = 0; m < args.rows; ++m) store(out + m * kLanes, add(load(out + m * kLanes), bias));
   }
-  expand(args, part, out);
+  expand(args, operand, out);
 }
 
 void linear_tile(const LinearTile& args) {
   alignas(64) float result[kMaxTileRows * kLanes];
-  project(args, 0, result);
+  project(args, args.operands[0], result);
   float* y = args.y + args.first_row * args.y_stride;
   if (args.epilogue == TileEpilogue::kSwiGlu) {
     alignas(64) float up[kMaxTileRows * kLanes];
-    project(args, 1, up);
+    project(args, args.operands[1], up);
     for (uint32_t m = 0; m < args.rows; ++m)
       store(y + m * args.y_stride, mul(silu(load(result + m * kLanes)), load(up + m * kLanes)), args.columns);
     return;

@@ -46,7 +46,38 @@ TEST(zeros_are_defaults) {
   CHECK_EQ(checked.max_queue, 1024u);
   CHECK_EQ(checked.adapter_bytes, uint64_t{512} << 20);
   CHECK(checked.backend.kv == PG_KV_F16);
-  CHECK_EQ(weights_name(checked.quantize), "w4-g32");
+  CHECK(checked.quantize.keep == Keep::kBits);
+}
+
+TEST(a_scheme_that_is_asked_for_goes_before_the_bits_of_the_file) {
+  pg_engine_options given = options();
+  for (const auto& [scheme, held] : {std::pair(PG_SCHEME_W4, Scheme::kW4), std::pair(PG_SCHEME_NF4, Scheme::kNf4),
+                                     std::pair(PG_SCHEME_W8, Scheme::kW8)}) {
+    given.scheme = scheme;
+    CHECK(check_options(given).quantize.scheme == held);
+    CHECK(check_options(given).quantize.keep == Keep::kGrids);
+  }
+  given.scheme = static_cast<pg_scheme>(5);
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "scheme", "use w4, nf4, w8 or f32", check_options(given));
+}
+
+TEST(mixtures_are_named_after_all_that_is_in_them) {
+  const auto matrix = [](Scheme scheme, uint32_t group, uint32_t n) {
+    WeightMatrix m;
+    m.scheme = scheme;
+    m.group = group;
+    m.n = n;
+    m.k = 64;
+    return m;
+  };
+  ModelWeights weights;
+  weights.layers.resize(1);
+  for (WeightMatrix& m : weights.layers[0].projections) m = matrix(Scheme::kW4, 32, 8);
+  CHECK_EQ(weights_name(weights), "w4-g32");
+  weights.layers[0].projections[6] = matrix(Scheme::kW8, 32, 64);
+  CHECK_EQ(weights_name(weights), "w8-g32+w4-g32");
+  weights.layers[0].projections[6] = matrix(Scheme::kF32, 0, 8);
+  CHECK_EQ(weights_name(weights), "w4-g32+f32");
 }
 
 TEST(nothing_is_rounded_beside_exact_weights_or_activations) {

@@ -118,7 +118,7 @@ TEST(f32_engine_agrees_with_transformers_and_peft) {
 
 // Quantized weights and exact activations: what remains is float32 rounding.
 TEST(quantized_weights_agree_with_the_oracle) {
-  const QuantizeOptions options[] = {{Scheme::kW4, 32, 8}, {Scheme::kW4, 128, 4}, {Scheme::kNf4, 64, 8}};
+  const QuantizeOptions options[] = {{Scheme::kW4, 32, 8}, {Scheme::kW4, 128, 4}, {Scheme::kNf4, 64, 8}, {Scheme::kW8, 32, 8}};
   for (const golden::GoldenModel& source : golden::models())
     for (const QuantizeOptions& quantization : options) {
       const Loaded loaded(source, quantization);
@@ -151,7 +151,8 @@ TEST(four_bit_checkpoints_agree_with_their_tools) {
                                      [&](const golden::GoldenModel& model) { return model.name == name; });
     if (source == golden::models().end()) continue;  // PG_GOLDEN names other models
     const Loaded loaded(*source, {Scheme::kW4, 128, 32});
-    CHECK((OwnGrid{loaded.model.options.scheme, loaded.model.options.group} == grid));
+    const WeightMatrix& w = loaded.model.weights.layers[0].projections[0];
+    CHECK((OwnGrid{w.scheme, w.group} == grid));
     const auto logits = loaded.run(*fixture::all_kernels().front(), exact_backend(), loaded.requests, kChunks);
     double worst = 0;
     for (size_t i = 0; i < logits.size(); ++i)

@@ -52,7 +52,28 @@ struct WeightOptions {
   Scheme scheme = Scheme::kW4;
   uint32_t group = 32;
   Scheme head = Scheme::kW8;
+  bool mixed = false;  // instead: several schemes, groups and orders of inputs in a layer
 };
+
+// What a matrix of a mixed model is like: an order is drawn anew for each number above 0.
+struct Mixture {
+  Scheme scheme;
+  uint32_t group;
+  uint32_t order = 0;
+};
+// By layer modulo 2 and projection. Neighbours share all, the group and order alone, the scheme alone, or nothing.
+inline constexpr Mixture kMixtures[2][7] = {
+    {{Scheme::kW4, 32}, {Scheme::kW8, 32}, {Scheme::kW4, 32, 1}, {Scheme::kW8, 32}, {Scheme::kW4, 32}, {Scheme::kW8, 32},
+     {Scheme::kW4, 64, 2}},
+    {{Scheme::kW4, 128, 1}, {Scheme::kW4, 128, 2}, {Scheme::kW4, 128, 1}, {Scheme::kNf4, 64, 3}, {Scheme::kNf4, 64, 1},
+     {Scheme::kW4, 64, 1}, {Scheme::kF32, 0}}};
+
+inline std::vector<uint32_t> shuffled(uint32_t n, Random& random) {
+  std::vector<uint32_t> order(n);
+  for (uint32_t i = 0; i < n; ++i) order[i] = i;
+  for (uint32_t i = n; i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
+  return order;
+}
 
 inline ModelWeights random_weights(const ModelConfig& c, const WeightOptions& options, uint32_t seed) {
   Random random(seed);
@@ -79,7 +100,12 @@ inline ModelWeights random_weights(const ModelConfig& c, const WeightOptions& op
     }
     for (uint32_t p = 0; p < 7; ++p) {
       const Shape2 shape = projection_shape(c, static_cast<Projection>(p));
-      layer.projections[p] = matrix(shape.n, shape.k, options.scheme, options.group);
+      const Mixture mixture = options.mixed ? kMixtures[l % 2][p] : Mixture{options.scheme, options.group};
+      layer.projections[p] = matrix(shape.n, shape.k, mixture.scheme, mixture.group);
+      if (mixture.order != 0) {
+        Random of_order(mixture.order);
+        layer.projections[p].order = shuffled(shape.k, of_order);
+      }
       const bool bias = p < 3 ? c.qkv_bias : p == 3 ? c.o_bias : c.mlp_bias;
       if (bias) layer.biases[p] = random.floats(shape.n, 0.5f);
     }

@@ -45,6 +45,9 @@ std::vector<Case> cases() {
       {"w4 g32 int8, int8 keys and values", plain, {Scheme::kW4, 32, Scheme::kW8}, int8_kv},
       {"w4 g64 int8, int8 keys and values, window", window, {Scheme::kW4, 64, Scheme::kW8}, int8_kv},
       {"f32, int8 keys and values, q/k norm", normed, {Scheme::kF32, 0, Scheme::kF32}, int8_kv},
+      {"w8 g32 int8", plain, {Scheme::kW8, 32, Scheme::kW8}, int8},
+      {"mixed int8, biases", biased, {.head = Scheme::kW8, .mixed = true}, int8},
+      {"mixed f32 activations", plain, {.head = Scheme::kW8, .mixed = true}, f32},
       {"f32", normed, {Scheme::kF32, 0, Scheme::kF32}, exact},
   };
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kUlp = 1.0 / (1 << 24);  // half a unit in the last place of 1.0f
 
-// Rows of int8 activations as the numerics define them, dequantized, in double.
+// A row of int8 activations as the numerics define them, dequantized, in double.
 std::vector<double> through_int8(const std::vector<float>& x, uint32_t group) {
   std::vector<double> y(x.size());
   for (size_t start = 0; start < x.size(); start += group) {
@@ -24,6 +24,17 @@ std::vector<double> through_int8(const std::vector<float>& x, uint32_t group) {
   return y;
 }
 
+// The input that a matrix multiplies by: rounded in groups of its own order.
+std::vector<double> input_of(const WeightMatrix& w, const std::vector<float>& row, bool int8) {
+  if (!int8 || w.scheme == Scheme::kF32) return {row.begin(), row.end()};
+  std::vector<float> ordered(w.k);
+  for (uint32_t c = 0; c < w.k; ++c) ordered[c] = row[w.input_of(c)];
+  const std::vector<double> rounded = through_int8(ordered, w.group);
+  std::vector<double> in(w.k);
+  for (uint32_t c = 0; c < w.k; ++c) in[w.input_of(c)] = rounded[c];
+  return in;
+}
+
 // The weights that a scheme multiplies by: NF4 with int8 activations has its table rounded to int8.
 oracle::Dense effective(const WeightMatrix& w, bool int8) {
   oracle::Dense d = oracle::dense(w);
@@ -31,7 +42,7 @@ oracle::Dense effective(const WeightMatrix& w, bool int8) {
   for (uint32_t r = 0; r < w.n; ++r)
     for (uint32_t c = 0; c < w.k; ++c) {
       const double scale = fp16_to_float(w.scales[static_cast<size_t>(r) * w.groups() + c / w.group]);
-      double& v = d.values[static_cast<size_t>(r) * w.k + c];
+      double& v = d.values[static_cast<size_t>(r) * w.k + w.input_of(c)];
       v = scale == 0 ? 0 : std::nearbyint(127 * (v / scale)) / 127 * scale;
     }
   return d;
@@ -41,13 +52,15 @@ struct LinearCase {
   Scheme scheme;
   uint32_t group;
   bool int8;
+  bool mixed = false;
+  uint32_t layer = 1;
 };
 
 // Runs one linear op for `rows` rows cut into `counts`, and compares with float64.
 void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group, const ModelConfig& config,
                   const std::vector<uint32_t>& counts, const std::vector<int>& adapter_of,
                   const std::vector<AdapterWeights>& adapters, uint32_t seed) {
-  const ModelWeights weights = random_weights(config, {c.scheme, c.group, Scheme::kW8}, seed);
+  const ModelWeights weights = random_weights(config, {c.scheme, c.group, Scheme::kW8, c.mixed}, seed);
   Engine engine(kernels, config, weights, adapters,
                 {.isa = {}, .threads = 2, .activations = c.int8 ? PG_ACTIVATIONS_INT8 : PG_ACTIVATIONS_F32});
   uint32_t rows = 0;
@@ -61,7 +74,7 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
     rows += counts[i];
   }
   const std::vector<uint32_t> tokens(rows, 0);
-  const uint32_t layer = 1;
+  const uint32_t layer = c.layer;
   const std::vector<LinearPart> parts = linear_parts(config, group);
   const uint32_t k = projection_shape(config, parts[0].projection).k;
   const bool paired = group == LinearGroup::kGateUp;
@@ -89,18 +102,19 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
     const WeightMatrix& matrix = weights.layers[layer].projections[p];
     const oracle::Dense w = effective(matrix, c.int8);
     const std::vector<double> exact(row.begin(), row.end());
-    const std::vector<double> in = c.int8 && c.scheme != Scheme::kF32 ? through_int8(row, c.group) : exact;
+    const std::vector<double> in = input_of(matrix, row, c.int8);
     Result r{oracle::multiply(w, in), std::vector<double>(w.n)};
     for (uint32_t n = 0; n < w.n; ++n)
       for (uint32_t i = 0; i < k; ++i) {
         // W4's sum runs over s*q and m apart, so their magnitudes count apart.
-        double magnitude = std::abs(w.values[static_cast<size_t>(n) * k + i]);
+        const uint32_t input = matrix.input_of(i);
+        double magnitude = std::abs(w.values[static_cast<size_t>(n) * k + input]);
         if (matrix.scheme == Scheme::kW4) {
           const double m =
               std::abs(fp16_to_float(matrix.minimums[static_cast<size_t>(n) * matrix.groups() + i / matrix.group]));
           magnitude += 2 * m;
         }
-        r.magnitude[n] += magnitude * std::abs(in[i]);
+        r.magnitude[n] += magnitude * std::abs(in[input]);
       }
     const std::vector<float>& bias = weights.layers[layer].biases[p];
     for (size_t n = 0; n < bias.size(); ++n) {
@@ -149,7 +163,8 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
         worst = std::max(worst, std::abs(y[row * columns + n] - expected) / bound[n]);
         if (!(std::abs(y[row * columns + n] - expected) <= bound[n])) {
           check::fail(__FILE__, __LINE__,
-                      std::string(kernels.isa) + ", group " + std::to_string(c.group) + ", row " + std::to_string(row) +
+                      std::string(kernels.isa) + (c.mixed ? ", mixed layer " + std::to_string(layer) : "") + ", group " +
+                          std::to_string(c.group) + ", row " + std::to_string(row) +
                           ", column " + std::to_string(n) + ": " + check::show(y[row * columns + n]) + ", expected " +
                           check::show(expected) + " within " + check::show(bound[n]));
           return;
@@ -163,7 +178,8 @@ const std::vector<LinearCase> kLinearCases = {
     {Scheme::kW4, 32, true},  {Scheme::kW4, 64, true},   {Scheme::kW4, 128, true},  {Scheme::kNf4, 32, true},
     {Scheme::kNf4, 64, true}, {Scheme::kNf4, 128, true}, {Scheme::kW8, 32, true},   {Scheme::kW8, 64, true},
     {Scheme::kW4, 32, false}, {Scheme::kW4, 128, false}, {Scheme::kNf4, 64, false}, {Scheme::kW8, 64, false},
-    {Scheme::kF32, 0, false}};
+    {Scheme::kF32, 0, false}, {Scheme::kW8, 32, false},  {Scheme::kW4, 0, true, true, 0}, {Scheme::kW4, 0, true, true, 1},
+    {Scheme::kW4, 0, false, true, 0}, {Scheme::kW4, 0, false, true, 1}};
 
 }  // namespace
 

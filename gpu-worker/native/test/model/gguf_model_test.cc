@@ -76,26 +76,88 @@ TEST(the_config_is_that_of_the_source) {
   }
 }
 
+namespace {
+
+// Weights of a matrix that are not what the file says, by more than `bound` of the largest in its group.
+size_t wrong_weights(const WeightMatrix& w, const WeightMatrix& f, double bound = 0) {
+  size_t wrong = 0;
+  for (uint32_t r = 0; r < w.n; ++r)
+    for (uint32_t c = 0; c < w.k; ++c) {
+      double largest = 0;
+      for (uint32_t i = c - c % w.group; i < std::min(w.k, c - c % w.group + w.group); ++i)
+        largest = std::max(largest, std::abs(double{f.values[size_t{r} * w.k + i]}));
+      wrong += std::abs(double{dequantize(w, r, c)} - f.values[size_t{r} * w.k + c]) > bound * largest;
+    }
+  return wrong;
+}
+
+}  // namespace
+
 // Codes as the file has them, exact scales and minimums, so exactly the weights that the file stands for: whatever group
 // size was asked for.
-TEST(four_bit_files_stay_on_their_own_grid) {
-  for (const GgufMatrices matrices : {GgufMatrices::kQ4_0, GgufMatrices::kQ4_1})
+TEST(files_stay_on_their_own_grid) {
+  const std::pair<GgufMatrices, Scheme> types[] = {{GgufMatrices::kQ4_0, Scheme::kW4},
+                                                   {GgufMatrices::kQ4_1, Scheme::kW4},
+                                                   {GgufMatrices::kQ5_0, Scheme::kW8},
+                                                   {GgufMatrices::kQ8_0, Scheme::kW8}};
+  for (const auto& [matrices, scheme] : types)
     for (const char* name : {"llama2", "llama3", "qwen2", "qwen3"}) {
       const Converted file(name, matrices);
-      LoadedModel held = file.load(kW4);
-      LoadedModel exact = file.load(kF32);
-      CHECK(held.options.scheme == Scheme::kW4);
-      CHECK_EQ(held.options.group, 32u);
+      const LoadedModel held = file.load(kW4), exact = file.load(kF32);
       for (size_t i = 0; i < held.weights.layers.size(); ++i)
         for (size_t p = 0; p < 7; ++p) {
           const WeightMatrix& w = held.weights.layers[i].projections[p];
-          const WeightMatrix& f = exact.weights.layers[i].projections[p];
-          size_t wrong = 0;
-          for (uint32_t r = 0; r < w.n; ++r)
-            for (uint32_t c = 0; c < w.k; ++c) wrong += dequantize(w, r, c) != f.values[size_t{r} * w.k + c];
-          CHECK_EQ(wrong, 0u);
+          CHECK(w.scheme == scheme);
+          CHECK_EQ(w.group, 32u);
+          CHECK_EQ(wrong_weights(w, exact.weights.layers[i].projections[p]), 0u);
         }
     }
+}
+
+// What no scheme can express is held so finely that an eighth of its step is left, at most: 5 bits have 31 steps over the
+// range of a group, 8 have 127 up to its largest weight.
+TEST(mixtures_are_held_matrix_by_matrix) {
+  for (const char* name : {"llama2", "qwen3"}) {
+    const Converted file(name, GgufMatrices::kMixture);
+    const LoadedModel held = file.load(kW4), exact = file.load(kF32);
+    for (size_t i = 0; i < held.weights.layers.size(); ++i) {
+      const auto check = [&](Projection projection, Scheme scheme, double bound) {
+        const WeightMatrix& w = held.weights.layers[i].projections[static_cast<size_t>(projection)];
+        CHECK(w.scheme == scheme);
+        CHECK_EQ(w.group, 32u);
+        CHECK_EQ(wrong_weights(w, exact.weights.layers[i].projections[static_cast<size_t>(projection)], bound), 0u);
+      };
+      constexpr double kRounded = 0.51 / 127;
+      check(Projection::kQ, Scheme::kW4, 0);
+      check(Projection::kK, Scheme::kW8, 0);
+      check(Projection::kV, Scheme::kW8, 0);
+      check(Projection::kO, Scheme::kW8, kRounded);  // F32 in the file
+      check(Projection::kGate, Scheme::kW4, 0);
+      check(Projection::kUp, Scheme::kW8, kRounded);
+      check(Projection::kDown, Scheme::kW4, 0);
+    }
+  }
+}
+
+TEST(bits_are_given_up_when_a_scheme_is_asked_for) {
+  QuantizeOptions asked = kW4;
+  asked.keep = Keep::kGrids;
+  const Converted eight("llama2", GgufMatrices::kQ8_0);
+  const LoadedModel four = eight.load(asked), kept = eight.load(kW4);
+  CHECK(four.digest != kept.digest);
+  for (const WeightMatrix& w : four.weights.layers[0].projections) {
+    CHECK(w.scheme == Scheme::kW4);
+    CHECK_EQ(w.group, 64u);
+  }
+  asked.scheme = Scheme::kW8;
+  CHECK(eight.load(asked).weights.layers[0].projections[0].scheme == Scheme::kW8);
+  const LoadedModel mixed = Converted("llama2", GgufMatrices::kMixture).load(asked);  // four bits stay
+  CHECK(mixed.weights.layers[0].projections[0].scheme == Scheme::kW4);
+  CHECK_EQ(mixed.weights.layers[0].projections[0].group, 32u);
+  CHECK_EQ(mixed.weights.layers[0].projections[1].group, 64u);
+  // Full precision has nothing to keep.
+  asked.scheme = Scheme::kW4;
+  CHECK_EQ(Converted("llama2").load(asked).digest, Converted("llama2").load(kW4).digest);
 }
 
 TEST(eight_bit_heads_stay_on_their_own_grid) {
@@ -123,11 +185,13 @@ TEST(eight_bit_heads_stay_on_their_own_grid) {
 }
 
 TEST(cached_files_are_read_back) {
-  const Converted file("llama2", GgufMatrices::kQ4_1);
-  const std::string cache = file.dir / "cache";
-  const LoadedModel first = file.load(kW4, cache), second = file.load(kW4, cache);
-  CHECK_EQ(first.digest, second.digest);
-  CHECK(weights_equal(first.weights, second.weights));
+  for (const GgufMatrices matrices : {GgufMatrices::kQ4_1, GgufMatrices::kMixture}) {
+    const Converted file("llama2", matrices);
+    const std::string cache = file.dir / "cache";
+    const LoadedModel first = file.load(kW4, cache), second = file.load(kW4, cache);
+    CHECK_EQ(first.digest, second.digest);
+    CHECK(weights_equal(first.weights, second.weights));
+  }
 }
 
 TEST(what_lacks_or_contradicts_is_named) {

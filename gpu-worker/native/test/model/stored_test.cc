@@ -55,6 +55,7 @@ const std::string kUp = "model.layers.0.mlp.up_proj.weight";
 TEST(what_was_written_is_served_bit_for_bit_whatever_is_asked_for) {
   for (const QuantizeOptions& options :
        {QuantizeOptions{Scheme::kW4, 32, 8}, QuantizeOptions{Scheme::kW4, 128, 4}, QuantizeOptions{Scheme::kNf4, 64, 8},
+        QuantizeOptions{Scheme::kW8, 32, 8},
         QuantizeOptions{Scheme::kF32, 32, 32}})
     for (const char* name : {"qwen2", "qwen3", "llama-linear", "llama3"}) {
       const Stored stored(name, options);

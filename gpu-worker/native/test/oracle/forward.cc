@@ -51,7 +51,7 @@ void rotate(std::span<double> head, const std::vector<double>& frequencies, size
 Dense dense(const WeightMatrix& w) {
   Dense out{w.n, w.k, Row(static_cast<size_t>(w.n) * w.k)};
   for (uint32_t r = 0; r < w.n; ++r)
-    for (uint32_t c = 0; c < w.k; ++c) out.values[static_cast<size_t>(r) * w.k + c] = dequantize(w, r, c);
+    for (uint32_t c = 0; c < w.k; ++c) out.values[static_cast<size_t>(r) * w.k + w.input_of(c)] = dequantize(w, r, c);
   return out;
 }
 

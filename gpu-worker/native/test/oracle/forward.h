@@ -11,7 +11,7 @@
 
 namespace polygraft::oracle {
 
-// Dense weights of one matrix, [n][k], dequantized as model/weights.h defines.
+// Dense weights of one matrix, [n][k] in the order of its inputs, dequantized as model/weights.h defines.
 struct Dense {
   uint32_t n = 0, k = 0;
   std::vector<double> values;

@@ -29,33 +29,65 @@ std::vector<float> permuted(const std::vector<float>& w, size_t heads, size_t di
   return out;
 }
 
-std::string block_q4(const float* x, GgufMatrices matrices) {
-  const bool symmetric = matrices == GgufMatrices::kQ4_0;
+// 32 weights; w = d (q - zero) or w = d q + m, by the type.
+std::string block_of(const float* x, GgufMatrices type) {
+  const bool five = type == GgufMatrices::kQ5_0 || type == GgufMatrices::kQ5_1;
+  const bool symmetric = type == GgufMatrices::kQ4_0 || type == GgufMatrices::kQ5_0;
+  const bool eight = type == GgufMatrices::kQ8_0;
   float low = x[0], high = x[0], extreme = 0;
   for (int i = 0; i < 32; ++i) {
     low = std::min(low, x[i]);
     high = std::max(high, x[i]);
     if (std::abs(x[i]) > std::abs(extreme)) extreme = x[i];
   }
-  const uint16_t d = float_to_fp16(symmetric ? extreme / -8 : (high - low) / 15);
-  const float scale = fp16_to_float(d), zero = symmetric ? -8 * scale : fp16_to_float(float_to_fp16(low));
-  std::string block = le(d) + (symmetric ? "" : le(float_to_fp16(low)));
+  const float most = eight ? 127 : five ? 31 : 15, middle = five ? 16 : 8;
+  const uint16_t d = float_to_fp16(eight ? std::abs(extreme) / 127 : symmetric ? extreme / -middle : (high - low) / most);
+  const float scale = fp16_to_float(d);
+  const float zero = eight ? 0 : symmetric ? -middle * scale : fp16_to_float(float_to_fp16(low));
+  std::string block = le(d) + (symmetric || eight ? "" : le(float_to_fp16(low)));
   const auto code = [&](int i) {
-    return scale == 0 ? 0 : static_cast<int>(std::clamp(std::round((x[i] - zero) / scale), 0.0f, 15.0f));
+    return scale == 0 ? 0 : static_cast<int>(std::clamp(std::round((x[i] - zero) / scale), eight ? -most : 0.0f, most));
   };
-  for (int i = 0; i < 16; ++i) block += static_cast<char>(code(i) | code(i + 16) << 4);
+  if (eight) {
+    for (int i = 0; i < 32; ++i) block += static_cast<char>(code(i));
+    return block;
+  }
+  if (five) {
+    uint32_t upper = 0;
+    for (int i = 0; i < 32; ++i) upper |= static_cast<uint32_t>(code(i) >> 4) << i;
+    block += le(upper);
+  }
+  for (int i = 0; i < 16; ++i) block += static_cast<char>((code(i) & 15) | (code(i + 16) & 15) << 4);
   return block;
+}
+
+uint32_t number_of(GgufMatrices type) {
+  switch (type) {
+    case GgufMatrices::kQ4_0: return 2;
+    case GgufMatrices::kQ4_1: return 3;
+    case GgufMatrices::kQ5_0: return 6;
+    case GgufMatrices::kQ5_1: return 7;
+    case GgufMatrices::kQ8_0: return 8;
+    default: return 0;
+  }
 }
 
 std::string encode(const std::vector<float>& values, GgufMatrices matrices) {
   if (matrices == GgufMatrices::kF32)
     return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
   std::string bytes;
-  for (size_t i = 0; i < values.size(); i += 32) bytes += block_q4(values.data() + i, matrices);
+  for (size_t i = 0; i < values.size(); i += 32) bytes += block_of(values.data() + i, matrices);
   return bytes;
 }
 
 }  // namespace
+
+GgufMatrices mixed_type(const std::string& name) {
+  const std::pair<const char*, GgufMatrices> types[] = {
+      {"attn_q.", GgufMatrices::kQ4_1}, {"attn_k.", GgufMatrices::kQ5_0},      {"attn_v.", GgufMatrices::kQ8_0},
+      {"ffn_up.", GgufMatrices::kQ5_1}, {"attn_output.", GgufMatrices::kF32}, {"", GgufMatrices::kQ4_0}};
+  return std::ranges::find_if(types, [&](const auto& it) { return name.find(it.first) != std::string::npos; })->second;
+}
 
 std::string gguf_of_folder(const std::string& dir, GgufMatrices matrices) {
   const ModelFiles files = open_model_files(dir);
@@ -108,9 +140,10 @@ std::string gguf_of_folder(const std::string& dir, GgufMatrices matrices) {
     if (llama && (name.find("attn_q.") != std::string::npos || name.find("attn_k.") != std::string::npos))
       values = permuted(values, values.size() / columns / c.head_dim, c.head_dim, columns);
     const bool quantized = name.starts_with("blk.") && matrix;
-    const GgufMatrices stored = quantized ? matrices : GgufMatrices::kF32;
-    tensors.push_back({name, weight.shape, static_cast<uint32_t>(stored == GgufMatrices::kF32 ? 0 : stored == GgufMatrices::kQ4_0 ? 2 : 3),
-                       encode(values, stored)});
+    const GgufMatrices stored = !quantized                            ? GgufMatrices::kF32
+                                : matrices == GgufMatrices::kMixture ? mixed_type(name)
+                                                                     : matrices;
+    tensors.push_back({name, weight.shape, number_of(stored), encode(values, stored)});
   }
   return gguf_file(metadata, tensors);
 }

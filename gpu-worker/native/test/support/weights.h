@@ -7,7 +7,7 @@ namespace polygraft {
 
 inline bool weights_equal(const WeightMatrix& a, const WeightMatrix& b) {
   return a.scheme == b.scheme && a.n == b.n && a.k == b.k && a.group == b.group && a.codes == b.codes &&
-         a.scales == b.scales && a.minimums == b.minimums && a.values == b.values;
+         a.scales == b.scales && a.minimums == b.minimums && a.values == b.values && a.order == b.order;
 }
 
 inline bool weights_equal(const LayerWeights& a, const LayerWeights& b) {
