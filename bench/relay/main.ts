@@ -34,7 +34,7 @@ interface Row extends Measured {
   readonly addedP99?: number;
 }
 
-const relayNames = ["direct", "polygraft", "nginx", "haproxy", "sdk-bare", "sdk-direct", "sdk-relay"];
+const relayNames = ["direct", "polygraft", "polygraft-2", "nginx", "haproxy", "sdk-bare", "sdk-direct", "sdk-relay"];
 
 /** Runs with nothing in between; those after each are compared with it. */
 const bases: ReadonlySet<Relay> = new Set([direct, sdkBare]);
@@ -108,7 +108,7 @@ function takeOwnCore(): void {
 async function relaysOf({ relays, profile }: Options): Promise<readonly Relay[]> {
   const folder = profile === undefined ? undefined : resolve(profile);
   if (folder !== undefined) await mkdir(folder, { recursive: true });
-  return [direct, polygraft(folder), nginx, haproxy, sdkBare, sdkDirect, sdkRelay].filter((relay) => {
+  return [direct, polygraft(folder), polygraft(folder, 2), nginx, haproxy, sdkBare, sdkDirect, sdkRelay].filter((relay) => {
     if (!relays.includes(relay.name)) return false;
     const missing = relay.missing();
     if (missing !== undefined) process.stderr.write(`left out: ${missing}\n`);

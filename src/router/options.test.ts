@@ -22,6 +22,9 @@ test.each(fields)("somebody reads %s", (name) => {
 });
 
 test.each([
+  ["processes", 0],
+  ["processes", 65],
+  ["processPort", 65_536],
   ["maxStreams", 0],
   ["maxQueue", -1],
   ["breakerFailures", 0],

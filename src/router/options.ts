@@ -13,6 +13,13 @@ import type { RelayOptions } from "./relay/http2-relay.js";
 export interface RouterOptions extends RouterCertificates {
   /** Where to listen, as "host:port"; port 0 takes a free one. Default: "127.0.0.1:50051". */
   readonly listen?: string;
+  /**
+   * Processes that share the address, each a router by itself; `runRouter` starts them. Bounds of streams, queue,
+   * connections and held bytes are divided among them. Default: 1.
+   */
+  readonly processes?: number;
+  /** With several processes: workers join each at a port of its own, counted from this one. Default: free ones. */
+  readonly processPort?: number;
   /** Name of the router, which workers see. Default: the host's name. */
   readonly name?: string;
   /** File with one API key a line. Callers and workers must send one of them. Default: everybody is welcome. */
@@ -51,11 +58,15 @@ export interface RouterOptions extends RouterCertificates {
 }
 
 /** Options with their defaults filled in. */
-export type ResolvedRouterOptions = Required<Omit<RouterOptions, "apiKeysFile" | "relay" | keyof RouterCertificates>> & {
+export type ResolvedRouterOptions = Required<Omit<RouterOptions, "apiKeysFile" | "relay" | "processPort" | keyof RouterCertificates>> & {
   readonly certificates: RouterCertificates;
   readonly apiKeysFile: string | undefined;
+  readonly processPort: number | undefined;
   readonly relay: RelayOptions;
 };
+
+/** More on one machine is a mistake. */
+export const mostProcesses = 64;
 
 /**
  * Fills in the defaults.
@@ -66,6 +77,8 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
   const heartbeatMillis = options.heartbeatMillis ?? 1000;
   const resolved = {
     listen: options.listen ?? "127.0.0.1:50051",
+    processes: options.processes ?? 1,
+    processPort: options.processPort,
     name: options.name ?? hostname(),
     apiKeysFile: options.apiKeysFile,
     tokenSeconds: options.tokenSeconds ?? 60,
@@ -85,9 +98,9 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     timers: options.timers ?? systemTimers,
   };
   checkPolicy(resolved.placement);
-  if (!(Number.isInteger(resolved.tokenSeconds) && resolved.tokenSeconds >= 1 && resolved.tokenSeconds <= 3600)) {
-    throw new RangeError(`tokenSeconds must be an integer from 1 to 3600, is ${resolved.tokenSeconds}`);
-  }
+  integer("tokenSeconds", resolved.tokenSeconds, 1, 3600);
+  integer("processes", resolved.processes, 1, mostProcesses);
+  if (resolved.processPort !== undefined) integer("processPort", resolved.processPort, 1, 65_536 - resolved.processes);
   positive("maxStreams", resolved.maxStreams);
   positive("breakerFailures", resolved.breakerFailures);
   positive("breakerOpenMillis", resolved.breakerOpenMillis);
@@ -102,6 +115,11 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
 
 function certificatesOf({ tlsCert, tlsKey, tlsClientCa, workerCa, workerTlsName }: RouterOptions): RouterCertificates {
   return { tlsCert, tlsKey, tlsClientCa, workerCa, workerTlsName };
+}
+
+function integer(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`${name} must be an integer from ${least} to ${most}, is ${value}`);
 }
 
 function positive(name: string, value: number): void {

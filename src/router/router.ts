@@ -1,5 +1,6 @@
+import type { Socket } from "node:net";
 import { WorkerState } from "@polygraft/api";
-import { readCaller } from "./access/caller-headers.js";
+import { readCaller, readPort } from "./access/caller-headers.js";
 import { TokenIssuer } from "./access/token-issuer.js";
 import { Admission } from "./admission/admission.js";
 import { Crowding } from "./admission/crowding.js";
@@ -24,6 +25,7 @@ import { watchFleet } from "./fleet/watch.js";
 import { formatAddress, splitAddress } from "./relay/address.js";
 import { Http2Relay } from "./relay/http2-relay.js";
 import { resolveOptions } from "./options.js";
+import type { ProcessPorts } from "./processes/process-ports.js";
 import { seldom } from "./seldom.js";
 import type { ResolvedRouterOptions, RouterOptions } from "./options.js";
 import type { Timers } from "./timers.js";
@@ -34,6 +36,8 @@ export interface Router {
   readonly address: string;
   /** The workers that have joined. */
   readonly fleet: Fleet;
+  /** Takes a client's connection that was accepted elsewhere. */
+  accept(socket: Socket): void;
   /** Accepts nothing new, lets running streams end for as long as `drainSeconds` allows, then closes. */
   drain(): Promise<void>;
   /** Ends everything now. */
@@ -43,9 +47,11 @@ export interface Router {
 /**
  * Starts a router.
  *
+ * @param processes set if it is one of several processes: what comes at another port than its own is shared by all, and
+ * workers that join there are shown the way to each.
  * @throws if the address is taken, an option is out of its range, or the file of API keys or a certificate cannot be read.
  */
-export async function startRouter(options: RouterOptions = {}): Promise<Router> {
+export async function startRouter(options: RouterOptions = {}, processes?: ProcessPorts): Promise<Router> {
   const resolved = resolveOptions(options);
   const { timers, log } = resolved;
   const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
@@ -74,7 +80,12 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
         },
       },
       fleet: {
-        join: (requests, context) => serveJoin(requests, context, fleet, joining, timers, log),
+        join(requests, context) {
+          const isShared = processes !== undefined && readPort(context.metadata) !== processes.own;
+          if (!isShared) return serveJoin(requests, context, fleet, joining, timers, log);
+          context.abortOnTerminate();
+          return processes.show(requests, context.signal);
+        },
         watchFleet(request, context) {
           context.abortOnTerminate();
           return watchFleet(request, context.signal, fleet, timers);
@@ -132,6 +143,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   try {
     const bound = await relay.listen(host, port);
     address = formatAddress(bound.host, bound.port);
+    if (processes !== undefined) processes.own = bound.port;
   } catch (error) {
     await close();
     throw error;
@@ -139,6 +151,7 @@ export async function startRouter(options: RouterOptions = {}): Promise<Router> 
   return {
     address,
     fleet,
+    accept: (socket) => relay.accept(socket),
     close,
     async drain() {
       health.stop();

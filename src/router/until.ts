@@ -15,3 +15,8 @@ export function until(signal: AbortSignal, start: (done: () => void) => () => vo
     signal.addEventListener("abort", done, { once: true });
   });
 }
+
+/** Waits for the signal to abort. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return until(signal, () => () => {});
+}

@@ -1,12 +1,10 @@
-import { fork } from "node:child_process";
-import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { FleetServiceDefinition } from "@polygraft/api";
 import { createChannel, createClient, Status } from "nice-grpc";
 import { HealthDefinition } from "nice-grpc-server-health";
 import { describe, expect, test } from "vitest";
+import { child } from "../support/child.js";
 import { deferred } from "../support/deferred.js";
 import {
   errorInfo,
@@ -19,22 +17,10 @@ import {
   textRequest,
   unlisted,
 } from "../support/router-fixture.js";
+import { routerProcess } from "../support/router-process.js";
 import { delta, finished } from "../support/scripted-service.js";
 import { startScriptedWorker } from "../support/scripted-worker.js";
 import { temporaryFolder } from "../support/temporary-folder.js";
-
-/** A child that ends with its scope. */
-function child(script: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess & AsyncDisposable {
-  const path = new URL(`../support/${script}`, import.meta.url);
-  const started = fork(path, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...env } });
-  return Object.assign(started, {
-    async [Symbol.asyncDispose]() {
-      if (started.exitCode !== null || started.signalCode !== null) return;
-      started.kill("SIGKILL");
-      await once(started, "exit");
-    },
-  });
-}
 
 /** Reads a stream to its end, however it ends. */
 function drained(stream: AsyncIterable<unknown>): { readonly began: Promise<void>; readonly ended: Promise<void> } {
@@ -98,21 +84,10 @@ describe("a worker process that is killed", () => {
 });
 
 describe("a router process", () => {
-  const start = async (options: object = {}, env: NodeJS.ProcessEnv = {}) => {
-    const router = child("router-process.mjs", [JSON.stringify({ listen: "127.0.0.1:0", ...options })], env);
-    const lines = createInterface({ input: router.stdout! });
-    const [line] = (await once(lines, "line")) as [string];
-    const address = /^listening on (127\.0\.0\.1:[0-9]+)$/.exec(line)?.[1];
-    expect(address).toBeDefined();
-    const log: { readonly msg: string; readonly level: string; readonly worker?: string }[] = [];
-    createInterface({ input: router.stderr! }).on("line", (entry) => log.push(JSON.parse(entry)));
-    return { router, address: address!, log };
-  };
-
   test("told to stop, it finishes what runs, refuses what comes, and exits with 0", async () => {
     await using folder = await temporaryFolder();
-    const { router, address, log } = await start({}, { TMPDIR: folder.path });
-    await using _ = router;
+    await using started = await routerProcess({}, { TMPDIR: folder.path });
+    const { router, address, log } = started;
     const finish = deferred();
     await using worker = await startScriptedWorker({
       router: address,
@@ -166,8 +141,8 @@ describe("a router process", () => {
   });
 
   test("does not wait longer than it was told to", async () => {
-    const { router, address } = await start({ drainSeconds: 0 });
-    await using _ = router;
+    await using started = await routerProcess({ drainSeconds: 0 });
+    const { router, address } = started;
     await using worker = await startScriptedWorker({
       router: address,
       name: "w1",
@@ -190,9 +165,8 @@ describe("a router process", () => {
   });
 
   test("says why it cannot start", async () => {
-    const { router, address } = await start();
-    await using _ = router;
-    await using second = child("router-process.mjs", [JSON.stringify({ listen: address })]);
+    await using first = await routerProcess();
+    await using second = child("router-process.mjs", [JSON.stringify({ listen: first.address })]);
     let said = "";
     second.stderr!.on("data", (chunk: Buffer) => (said += String(chunk)));
     const [code] = (await once(second, "close")) as [number];

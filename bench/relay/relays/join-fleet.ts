@@ -1,5 +1,5 @@
 import { FleetServiceDefinition, JoinRequest } from "@polygraft/api";
-import type { LoadSample } from "@polygraft/api";
+import type { JoinResponse, LoadSample } from "@polygraft/api";
 import { createChannel, createClient } from "nice-grpc";
 
 /** Of a worker that has nothing to tell, and of one that has: as often as workers do. */
@@ -16,17 +16,22 @@ export interface JoinedWorker {
   readonly load?: () => Partial<LoadSample>;
 }
 
-/** Has a router believe in a worker. Resolves when it is in; the result takes it out again. */
+/** Has a router, or all of its processes, believe in a worker. Resolves when it is in; the result takes it out again. */
 export async function joinFleet(router: string, worker: JoinedWorker): Promise<() => void> {
   const channel = createChannel(router);
   const leaving = new AbortController();
   const responses = createClient(FleetServiceDefinition, channel).join(messages(worker, leaving.signal), { signal: leaving.signal });
-  const welcome = await responses[Symbol.asyncIterator]().next();
-  if (welcome.done === true) throw new Error("the router did not welcome the worker");
-  return () => {
+  const { value: first } = (await responses[Symbol.asyncIterator]().next()) as { readonly value?: JoinResponse };
+  const leave = (): void => {
     leaving.abort();
     channel.close();
   };
+  if (first?.message?.$case === "welcome") return leave;
+  leave();
+  if (first?.message?.$case !== "processes") throw new Error("the router did not welcome the worker");
+  const host = router.slice(0, router.lastIndexOf(":"));
+  const all = await Promise.all(first.message.value.ports.map(async (port) => joinFleet(`${host}:${port}`, worker)));
+  return () => all.forEach((each) => each());
 }
 
 async function* messages({ capacity, load, ...worker }: JoinedWorker, signal: AbortSignal): AsyncGenerator<Partial<JoinRequest>, void> {

@@ -34,6 +34,7 @@ export class JoinSession {
   private readonly member: FleetMember;
   private readonly wake = new Signal();
   private readonly feed: ResidencyFeed;
+  private readonly onProcesses: (ports: readonly number[]) => void;
   private readonly stopLog: () => void;
   private readonly stopMeter: () => void;
   private readonly stopWarmUp: () => void;
@@ -49,8 +50,10 @@ export class JoinSession {
   private samples = 0n;
   private sentMillis = 0;
 
-  constructor(member: FleetMember) {
+  /** `onProcesses`: several routers share the address; these are their ports now. This stream joins none of them. */
+  constructor(member: FleetMember, onProcesses: (ports: readonly number[]) => void) {
     this.member = member;
+    this.onProcesses = onProcesses;
     this.feed = new ResidencyFeed(member.adapters, member.log);
     this.stopLog = member.log.notify(this.wake);
     this.stopWarmUp = member.warmUp.notify(this.wake);
@@ -111,6 +114,8 @@ export class JoinSession {
         return this.member.warmUp.asked(this, message.value);
       case "handedOver":
         return this.endHandOver();
+      case "processes":
+        return this.onProcesses(message.value.ports);
       case undefined: // of a newer router
     }
   }

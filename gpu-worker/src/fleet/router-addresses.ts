@@ -31,6 +31,12 @@ export function routersBehind(target: string, addresses: readonly string[], seve
   return v6.length > v4.length ? v6.map((address) => `${scheme}[${address}]:${port}`) : v4.map((address) => `${scheme}${address}:${port}`);
 }
 
+/** A target's host with another port. */
+export function atPort(target: string, port: number): string {
+  const { scheme, host } = partsOf(target);
+  return `${scheme}${host}:${port}`;
+}
+
 function partsOf(target: string): { readonly scheme: string; readonly host: string; readonly port: string } {
   const [, scheme = "", host = "", port = ""] = /^(https?:\/\/)?(.*):(\d+)$/.exec(target) ?? [];
   return { scheme, host, port };

@@ -10,6 +10,8 @@ interface RouterCommandOptions {
   readonly workerTlsName?: string;
   readonly listen: string;
   readonly name?: string;
+  readonly processes: number;
+  readonly processPort?: number;
   readonly apiKeys?: string;
   readonly tokenSeconds: number;
   readonly maxStreams: number;
@@ -24,7 +26,7 @@ interface RouterCommandOptions {
   readonly hysteresis: number;
 }
 
-/** `polygraft router`: one router process. */
+/** `polygraft router`: a router, in one process or several. */
 export function routerCommand(): Command {
   return new Command("router")
     .summary("run a router")
@@ -34,6 +36,8 @@ export function routerCommand(): Command {
     )
     .option("-l, --listen <host:port>", "where to listen; port 0 takes a free one", hostPort, "127.0.0.1:50051")
     .option("--name <name>", "name that workers see (default: the host's name)")
+    .option("--processes <n>", "processes that share the address, each a router by itself", integer(1, 64), 1)
+    .option("--process-port <port>", "workers join each process at its own port, from this one on (default: free ones)", integer(1, 65_535))
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
     .option("--token-seconds <s>", "life of the access tokens that clients in direct mode show to workers", integer(1, 3600), 60)
     .option("--tls-cert <file>", "certificate chain in PEM: clients must then speak TLS; workers that ask are shown it, too")
@@ -52,7 +56,10 @@ export function routerCommand(): Command {
     .option("--floor-tokens <n>", "tokens in flight up to which a worker takes whatever prefers it", integer(0), 4096)
     .option("--hysteresis <x>", "an adapter keeps its workers until its load is below this part of what had them added", decimal(0.01, 1), 0.5)
     .addHelpText("after", "\nExamples:\n  polygraft router\n  polygraft router --listen 0.0.0.0:50051 --api-keys ./keys.txt\n" +
-      "  polygraft router --tls-cert router.pem --tls-key router.key --tls-client-ca ca.pem --worker-ca ca.pem\n\n" +
+      "  polygraft router --tls-cert router.pem --tls-key router.key --tls-client-ca ca.pem --worker-ca ca.pem\n" +
+      "  polygraft router --listen 0.0.0.0:50051 --processes 4 --process-port 50061\n\n" +
+      "With --processes, clients and workers need only the one address; workers are told the ports of the processes, on the\n" +
+      "same host, and join them all. Bounds such as --max-streams are divided among them. A process that ends is started again.\n\n" +
       "Certificate files are read again when they change: within ten seconds, without a restart.")
     .action(router);
 }

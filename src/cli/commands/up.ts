@@ -11,6 +11,7 @@ interface UpOptions {
   readonly adapters?: string;
   readonly workers: number;
   readonly listen: string;
+  readonly routerProcesses: number;
 }
 
 /** `polygraft up`: a whole fleet on this machine. */
@@ -21,6 +22,7 @@ export function upCommand(): Command {
     .requiredOption("-m, --model <dir>", "base model: a Hugging Face folder, or a GGUF file")
     .option("-a, --adapters <dir>", "every PEFT folder below it is an adapter, named after the folder")
     .option("-w, --workers <n>", "worker processes", integer(1, 64), 1)
+    .option("--router-processes <n>", "processes of the router, which share its address", integer(1, 64), 1)
     .option("-l, --listen <host:port>", "where the router listens", hostPort, "127.0.0.1:50051")
     .argument("[worker options...]", "after --: given to every worker, see `polygraft worker --help`")
     .addHelpText(
@@ -36,7 +38,8 @@ Examples:
 async function up(workerArguments: string[], options: UpOptions): Promise<void> {
   const onLog = (source: string, text: string): void => void process.stderr.write(prefixed(source, text));
   await interruptible(async (signal) => {
-    await using fleet = await LocalFleet.start({ ...options, workerArguments, restart: true, onLog, signal });
+    const routerArguments = ["--processes", String(options.routerProcesses)];
+    await using fleet = await LocalFleet.start({ ...options, routerArguments, workerArguments, restart: true, onLog, signal });
     process.stdout.write(`ready: router on ${fleet.address}, ${options.workers} worker(s). Ctrl-C stops all. Try:\n`);
     for (const line of await suggestions(fleet.address, signal)) process.stdout.write(`  ${self()} ${line}\n`);
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));

@@ -122,7 +122,6 @@ export class LocalFleet implements AsyncDisposable {
   }
 
   /** Keeps a process in the fleet's sight, and alive if so wished. */
-  /** Keeps a process in the fleet's sight, and alive if so wished. */
   #supervise(name: string, launch: () => Child, child: Child = launch(), failures = 0): Child {
     this.#children.set(name, child);
     this.#options.onLog?.(name, `starting, process ${child.pid}`);

@@ -81,7 +81,7 @@ export class RouterPolicy implements CallPolicy {
       if (failure !== undefined) return { kind: "refuse", failure };
     }
     if (call.path === generatePath) return this.#generate(call);
-    if (ownServices.has(service)) return { kind: "pass", target: control, headers: callerHeaders(callerOf(call, apiKeys)) };
+    if (ownServices.has(service)) return { kind: "pass", target: control, headers: callerHeaders(callerOf(call, apiKeys), call) };
     return { kind: "refuse", failure: unknownMethod(call.path) };
   }
 

@@ -43,7 +43,8 @@ export class ClientCall {
   #trailers: OutgoingHttpHeaders = {};
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, timers: Timers) {
-    this.head = { path: single(headers, ":path") ?? "", headers, peer: stream.session?.socket.remoteAddress ?? "" };
+    const { remoteAddress: peer = "", localPort: port = 0 } = stream.session?.socket ?? {};
+    this.head = { path: single(headers, ":path") ?? "", headers, peer, port };
     this.#stream = stream;
     this.#timers = timers;
     const timeout = single(headers, "grpc-timeout");

@@ -1,6 +1,6 @@
 import { constants } from "node:http2";
 import type { Http2SecureServer, Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { Status } from "nice-grpc";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
@@ -90,6 +90,8 @@ export class Http2Relay implements Relay {
   readonly #turns = new Turns();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #onBug: (error: unknown) => void;
+  /** Connections that were accepted elsewhere. The server counts the others. */
+  #accepted = 0;
 
   constructor(policy: CallPolicy, options: RelayOptions, timers: Timers, tls: RelayTls, reports: RelayReports) {
     this.#onBug = (error) => reports.bug(error);
@@ -113,6 +115,13 @@ export class Http2Relay implements Relay {
         resolve({ host: address.address, port: address.port });
       });
     });
+  }
+
+  accept(socket: Socket): void {
+    if (!this.#server.listening || this.#accepted >= this.#options.maxConnections) return void socket.destroy();
+    this.#accepted += 1;
+    socket.once("close", () => (this.#accepted -= 1));
+    this.#server.emit("connection", socket);
   }
 
   async drain(millis: number): Promise<void> {

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http2";
+import type { Socket } from "node:net";
 import type { Failure } from "../failure.js";
 
 /**
@@ -8,6 +9,8 @@ import type { Failure } from "../failure.js";
 export interface Relay {
   /** Starts to accept. Port 0 takes a free one. Rejects when the address is taken. */
   listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>;
+  /** Takes a client's connection that was accepted elsewhere. */
+  accept(socket: Socket): void;
   /** Accepts nothing new and lets running calls end; those that are left after `millis` are reset. */
   drain(millis: number): Promise<void>;
   /** Lets go of the connections to a target that is gone. Calls that still run there end first. */
@@ -33,6 +36,8 @@ export interface CallHead {
   readonly headers: IncomingHttpHeaders;
   /** Address of whoever calls, without the port. "": unknown. */
   readonly peer: string;
+  /** The port at which it came in. 0: unknown. */
+  readonly port: number;
 }
 
 /** Decides about calls. Called on the hot path: nothing here waits. */

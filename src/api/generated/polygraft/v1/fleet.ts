@@ -207,7 +207,7 @@ export interface Draining {
 export interface Warmed {
 }
 
-/** From a router to a worker. The first is `welcome`. */
+/** From a router to a worker. The first is `welcome`, or `processes`. */
 export interface JoinResponse {
   /** Which message. */
   message:
@@ -229,7 +229,19 @@ export interface JoinResponse {
     | //
     /** To a worker that leaves with `hand_over`: its adapters are where their requests will go. */
     { $case: "handedOver"; value: HandedOver }
+    | //
+    /** In place of `welcome`: several routers share this address. The stream says nothing else, and joins none of them. */
+    { $case: "processes"; value: RouterProcesses }
     | undefined;
+}
+
+/**
+ * The routers that share an address: all of them, in place of those that were named before. Comes again when they change, or
+ * when one that ended runs again.
+ */
+export interface RouterProcesses {
+  /** Each has a port of its own on the host of the shared address. The worker joins every one of them. */
+  ports: number[];
 }
 
 /** A router's greeting. */
@@ -1366,6 +1378,9 @@ export const JoinResponse: MessageFns<JoinResponse> = {
       case "handedOver":
         HandedOver.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
+      case "processes":
+        RouterProcesses.encode(message.message.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1431,6 +1446,14 @@ export const JoinResponse: MessageFns<JoinResponse> = {
             message.message = { $case: "handedOver", value: HandedOver.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.message = { $case: "processes", value: RouterProcesses.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1485,7 +1508,82 @@ export const JoinResponse: MessageFns<JoinResponse> = {
         }
         break;
       }
+      case "processes": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "processes", value: RouterProcesses.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseRouterProcesses(): RouterProcesses {
+  return { ports: [] };
+}
+
+export const RouterProcesses: MessageFns<RouterProcesses> = {
+  encode(message: RouterProcesses, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ports.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.ports) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouterProcesses {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouterProcesses();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.ports.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ports.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RouterProcesses>): RouterProcesses {
+    return RouterProcesses.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RouterProcesses>): RouterProcesses {
+    const message = createBaseRouterProcesses();
+    message.ports = object.ports?.map((e) => e) || [];
     return message;
   },
 };
