@@ -16,6 +16,7 @@ interface Options {
   readonly fit: string;
   readonly rate: string;
   readonly clients: readonly string[];
+  readonly multiples: readonly string[];
   readonly seconds: string;
   readonly rounds: string;
   readonly threads: string;
@@ -23,17 +24,15 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** Adapters in use, as multiples of those that fit. */
-const multiples = [1, 2, 4];
-
 await new Command("bench:cliff")
   .description(
     "Uses one, two and four times as many adapters as fit on a worker's device, and measures the time to the first token:\n" +
       "135M shape, random weights, rank 16 on all seven projections, prompts of 64 tokens and outputs of 32.",
   )
   .option("--fit <n>", "adapters that fit on the device", "8")
-  .option("--rate <n>", "requests a second that come whether others are done or not", "3")
+  .option("--rate <n>", "requests a second that come whether others are done or not; 0: without that load", "3")
   .option("--clients <n...>", "clients at once, each with another request right after the last", ["4", "16"])
+  .option("--multiples <n...>", "adapters in use, as multiples of those that fit", ["1", "2", "4"])
   .option("--seconds <s>", "length of each load in a round", "12")
   .option("--rounds <n>", "how often all loads have their turn", "2")
   .option("--threads <n>", "threads of the worker's engine", "2")
@@ -47,8 +46,11 @@ async function main(options: Options): Promise<void> {
     if (!(Number(value) > 0)) throw new RangeError(`--${name} must be above 0, not ${value}`);
     return Number(value);
   };
-  const [fit, rate, seconds, rounds, threads] = (["fit", "rate", "seconds", "rounds", "threads"] as const).map((name) => positive(name, options[name])) as [number, number, number, number, number];
+  const [fit, seconds, rounds, threads] = (["fit", "seconds", "rounds", "threads"] as const).map((name) => positive(name, options[name])) as [number, number, number, number];
+  const rate = Number(options.rate);
+  if (!(rate >= 0)) throw new RangeError(`--rate must be 0 or more, not ${options.rate}`);
   const clients = options.clients.map((value) => positive("clients", value));
+  const multiples = options.multiples.map((value) => positive("multiples", value));
   const note = (line: string): void => void process.stderr.write(`${line}\n`);
   const model = await randomModel(shapes["135m"], join(repository, ".cache/bench"), note);
   const folder = await mkdtemp(join(tmpdir(), "polygraft-cliff-"));
@@ -64,7 +66,7 @@ async function main(options: Options): Promise<void> {
   for (let index = 0; index < most; index++) await client.adapters.load(adapterName(index));
   const loads: { readonly name: string; run(adapters: number, seconds: number, seed: number): Promise<Served[]> }[] = [];
   const common = { promptTokens: 64, outputTokens: 32, vocabulary: model.shape.vocabulary };
-  loads.push({ name: `${rate} requests/s`, run: (adapters, time, seed) => open(client, { ...common, adapters, seconds: time, seed }, rate) });
+  if (rate > 0) loads.push({ name: `${rate} requests/s`, run: (adapters, time, seed) => open(client, { ...common, adapters, seconds: time, seed }, rate) });
   for (const count of clients) {
     loads.push({ name: `${count} at once`, run: (adapters, time, seed) => closed(client, { ...common, adapters, seconds: time, seed }, count) });
   }

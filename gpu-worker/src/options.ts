@@ -51,7 +51,7 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   /** Longest wait of a request for room on the device, in seconds. Default: 10. */
   readonly adapterWaitSeconds?: number;
   /**
-   * How long an adapter in use stays on the device when others want its room, in seconds; 0: to the end of its use.
+   * How long an adapter in use stays on the device when parked ones want its room, in seconds; 0: to the end of its use.
    * Default: 1.
    */
   readonly adapterTurnSeconds?: number;

@@ -59,6 +59,33 @@ test("a cold adapter is served while all places are held by endless streams, and
   }
 });
 
+test("who has had no token yet waits for no turn, and those that were parked for it come back", async () => {
+  const worker = await start({ adapterTurnSeconds: 3600 });
+  const streams = [await endless(worker, "a"), await endless(worker, "b")];
+  for (const id of ["c", "d", "e", "c"]) {
+    const output = await collect(worker.inference.generate(request("hello", { adapter: { id } })));
+    expect(output.tokenIds).toHaveLength(12);
+  }
+  // One more came to stay: it takes a place, and the parked one is back when it has gone.
+  const newcomer = await endless(worker, "d");
+  newcomer.leave();
+  await Promise.all(streams.map(async ({ until }) => until(200)));
+  for (const { leave } of streams) leave();
+});
+
+test("new requests without end do not keep a parked stream away", async () => {
+  const worker = await start({ adapterTurnSeconds: 3600 });
+  const streams = [await endless(worker, "a"), await endless(worker, "b")];
+  const enough = new AbortController();
+  const flood = ["c", "d", "e", "c", "d", "e"].map(async (id) => {
+    while (!enough.signal.aborted) await collect(worker.inference.generate(request("hello", { adapter: { id } })));
+  });
+  await Promise.all(streams.map(async ({ until }) => until(300)));
+  enough.abort();
+  await Promise.all(flood);
+  for (const { leave } of streams) leave();
+});
+
 test("five endless streams share two places, and all of them get on", async () => {
   const worker = await start({ adapterTurnSeconds: 0.01 });
   const streams = await Promise.all(NAMES.map(async (id) => endless(worker, id)));

@@ -32,6 +32,7 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   }
   added->arrival = ++arrivals_;
   added->account = &share_.enter(added->options().tenant, added->adapter_identity());
+  if (added->is_parked()) ++off_device_;
   wait(*added);
 }
 
@@ -44,16 +45,13 @@ void Scheduler::wait(Sequence& sequence) {
   }
 }
 
-bool Scheduler::has_parked() const {
-  return std::ranges::any_of(sequences_, [](const auto& entry) { return entry.second->is_parked(); });
-}
-
-// Takes note of adapters that were replaced, parked or brought back since the last step.
 void Scheduler::follow_adapters() {
   for (const auto& [id, sequence] : sequences_) {
     const bool was_parked = sequence->is_parked();
     sequence->replaced |= sequence->follow();
-    if (sequence->running || sequence->is_parked() == was_parked) continue;
+    if (sequence->is_parked() == was_parked) continue;
+    was_parked ? --off_device_ : ++off_device_;
+    if (sequence->running) continue;
     if (was_parked) {
       parked_.erase(sequence.get());
     } else {
@@ -68,6 +66,7 @@ std::unique_ptr<Sequence> Scheduler::remove(uint64_t id) {
   if (found == sequences_.end()) return nullptr;
   std::unique_ptr<Sequence> sequence = std::move(found->second);
   sequences_.erase(found);
+  if (sequence->is_parked()) --off_device_;
   if (sequence->running) {
     stop(*sequence);
   } else {

@@ -57,11 +57,14 @@ class Scheduler {
   void advance(Sequence& sequence, uint32_t count);
   // Takes a sequence out, wherever it is, and frees its blocks. Null if the id is unknown.
   std::unique_ptr<Sequence> remove(uint64_t id);
+  // Takes note of adapters that were replaced, parked or brought back: from then on, nobody here holds the memory of
+  // those that were parked. `plan` does the same.
+  void follow_adapters();
 
   uint32_t running() const { return static_cast<uint32_t>(running_.size()); }
   uint32_t waiting() const { return waiting_.size() + static_cast<uint32_t>(parked_.size()); }
   // Whether there are sequences whose adapter is off the device.
-  bool has_parked() const;
+  bool has_parked() const { return off_device_ > 0; }
   // All sequences, in no particular order.
   const std::unordered_map<uint64_t, std::unique_ptr<Sequence>>& sequences() const { return sequences_; }
   // How often a sequence gave up its blocks.
@@ -96,7 +99,6 @@ class Scheduler {
   void stop(Sequence& sequence);
   void preempt(Sequence& sequence);
   bool preempt_parked();
-  void follow_adapters();
   void wait(Sequence& sequence);
 
   const StepLimits limits_;
@@ -110,6 +112,7 @@ class Scheduler {
   // Of the step that is being planned.
   std::vector<Chunk> chunks_;
   Budget budget_;
+  uint32_t off_device_ = 0;  // sequences whose adapter is parked, whether they have slots and blocks or not
   uint64_t arrivals_ = 0;
   uint64_t preemptions_ = 0;
 };

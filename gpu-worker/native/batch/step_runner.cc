@@ -51,6 +51,7 @@ bool StepRunner::step(Report& report) {
     // Somebody in this batch is at fault. Keys and values are written by position, so each can be computed again alone.
     for (const Chunk& chunk : chunks) run_alone(chunk, report);
   }
+  scheduler_.follow_adapters();  // now, so that the memory of what was parked is free when the host hears of this step
   report.load = load();
   report.load.step_tokens = tokens;
   return true;

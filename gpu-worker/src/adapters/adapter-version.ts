@@ -3,6 +3,7 @@ import type { HostAdapter } from "../engine/engine.js";
 import type { Failure } from "../failure.js";
 import type { AdapterCard, Stamp } from "./content.js";
 import type { AdapterFolder } from "./source.js";
+import type { Moment } from "./turns.js";
 
 /** One content of an adapter: immutable but for where it is and who uses it. Another content is another version. */
 export class AdapterVersion {
@@ -17,14 +18,16 @@ export class AdapterVersion {
   slot: number | undefined;
   /** It has a slot, but is off the device until its turn comes again: its requests wait. The device tier's. */
   parked = false;
-  /** When it came to the device last, in milliseconds. The device tier's. */
-  residentSince = 0;
+  /** When it came to the device last. The device tier's. */
+  residentSince: Moment = { now: 0, steps: 0 };
   /** Bytes on the device, once the engine has said how many. */
   deviceBytes = 0;
   /** Microseconds that the last load took, from the tier below to the device. */
   loadMicros = 0;
   /** Running and waiting requests that use it. */
   references = 0;
+  /** Of those, requests that have had no token yet. */
+  unserved = 0;
   /** Kept on the device. */
   pinned = false;
   /** Its name stands for another content, or for nothing, by now. It goes when its last request ends. */

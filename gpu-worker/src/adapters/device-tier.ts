@@ -1,11 +1,12 @@
 import { performance } from "node:perf_hooks";
 import { EngineError, type Engine, type HostAdapter } from "../engine/engine.js";
 import { Failure } from "../failure.js";
+import { Signal } from "../signal.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import type { HostTier } from "./host-tier.js";
+import { PlaceQueue } from "./place-queue.js";
 import { Recency } from "./recency.js";
-import type { TaskQueue } from "./task-queue.js";
-import { Signal } from "../signal.js";
+import { Turns } from "./turns.js";
 
 /** An engine frees the memory of an adapter at the end of a step, a moment after its last request has ended. */
 const RECHECK_MILLIS = 20;
@@ -27,40 +28,51 @@ export interface RoomWait {
 export interface DeviceTierOptions {
   readonly engine: Engine;
   readonly host: HostTier;
-  /** Runs loads one after another. */
-  readonly loads: TaskQueue;
-  /** How long a version in use stays when others want its room, in milliseconds; 0: to the end of its use. */
+  /** How long a version in use stays when parked ones want its room, in milliseconds; 0: to the end of its use. */
   readonly turnMillis: number;
   readonly changed: (version: AdapterVersion) => void;
 }
 
-/** How a version gets its place: the slot, once the engine has found room. */
-type Put = (host: HostAdapter) => Promise<number>;
+/** A version that is to have a place. */
+interface Claim {
+  readonly version: AdapterVersion;
+  readonly wanted: () => boolean;
+  /** When it is given up for lack of room. */
+  readonly end: number;
+  /** Packs it; the slot, once the engine has found room. */
+  readonly put: (host: HostAdapter) => Promise<number>;
+  /** It is there, or nobody wants it any more. */
+  readonly settle: () => void;
+  readonly fail: (error: unknown) => void;
+}
 
 /**
- * Adapters on the device, ready for the next step. The engine knows how many fit: when it says that there is no room,
- * the adapter that was not used for the longest time goes. If all are in use, they take turns: the one that is there for
- * the longest time, and at least for a turn, is parked, which means that its requests wait until it is back. It queues
- * for that like any load. So with more adapters in use than fit, nobody waits for others to end. Pinned ones never go.
+ * Adapters on the device, ready for the next step. The engine knows how many fit: when there is no room, the adapter that
+ * was not used for the longest time goes. If all are in use, they take turns (see `Turns`): one is parked, which means
+ * that its requests wait until it is back. It queues for that like any load (see `PlaceQueue`). So with more adapters in
+ * use than fit, nobody waits for others to end, and least of all those who have had nothing yet. Pinned ones never go.
  *
- * Loads are made one after another, first come first served: so a large adapter is not overtaken for ever by small
- * ones.
+ * Places are given one after another; who waits for one is not overtaken for ever by smaller ones.
  */
 export class DeviceTier {
   private readonly engine: Engine;
   private readonly host: HostTier;
   private readonly changed: (version: AdapterVersion) => void;
+  private readonly turns: Turns;
   private readonly attached = new Recency<AdapterVersion>();
-  private readonly freed = new Signal();
-  private readonly loads: TaskQueue;
-  private readonly turnMillis: number;
+  private readonly queue = new PlaceQueue<Claim>(({ version }) => version.unserved > 0);
+  /** Something happened that whoever waits for a place may have waited for. */
+  private readonly news = new Signal();
+  private serving = false;
+  /** Until when the engine is expected to free the memory of what was dropped or parked. */
+  private freeingUntil = 0;
 
-  constructor({ engine, host, loads, turnMillis, changed }: DeviceTierOptions) {
+  constructor({ engine, host, turnMillis, changed }: DeviceTierOptions) {
     this.engine = engine;
     this.host = host;
-    this.loads = loads;
-    this.turnMillis = turnMillis;
+    this.turns = new Turns(turnMillis);
     this.changed = changed;
+    engine.onStep(() => this.news.notify());
   }
 
   /** Bytes that a load could have by eviction. */
@@ -73,15 +85,16 @@ export class DeviceTier {
     if (version.slot !== undefined && !version.parked) this.attached.use(version);
   }
 
-  /** Tells that a version is not in use or not pinned any more: there may be room now. */
-  release(): void {
-    this.freed.notify();
+  /** Tells that the use of a version has changed, or whether it is pinned: there may be room now, or more hurry. */
+  notify(): void {
+    this.news.notify();
   }
 
   /** Brings a version to the device, unless nobody wants it any more. Rejects if it found no room in time. */
-  async load(version: AdapterVersion, wait: RoomWait): Promise<void> {
-    const end = performance.now() + wait.millis;
-    return this.loads.run(async () => this.loadNow(version, end, wait.wanted));
+  async load(version: AdapterVersion, { millis, wanted }: RoomWait): Promise<void> {
+    const end = performance.now() + millis;
+    const put = async (host: HostAdapter): Promise<number> => this.engine.attachAdapter(host, version.digest);
+    await this.place({ version, end, wanted: () => wanted() && version.slot === undefined, put });
   }
 
   /** Takes a version off the device. Requests that run with it keep its memory until they end; if parked, it stays. */
@@ -91,129 +104,159 @@ export class DeviceTier {
     version.slot = undefined;
     version.parked = false;
     this.attached.delete(version);
+    this.expectFreeing(RECHECK_MILLIS);
     this.changed(version);
-    this.freed.notify();
+    this.news.notify();
   }
 
-  private async loadNow(version: AdapterVersion, end: number, wanted: () => boolean): Promise<void> {
-    if (version.slot !== undefined) return;
-    const begin = performance.now();
-    const slot = await this.place(version, end, wanted, async (host) => this.engine.attachAdapter(host, version.digest));
-    if (slot === undefined) return;
-    version.slot = slot;
-    this.arrived(version, begin);
+  /** Resolves when a version has its place, or nobody wants it any more. */
+  private async place(claim: Omit<Claim, "settle" | "fail">): Promise<void> {
+    await new Promise<void>((settle, fail) => {
+      this.queue.enter({ ...claim, settle, fail });
+      this.news.notify(); // it may go ahead of whoever waits
+      void this.serve();
+    });
   }
 
-  /** Finds room for a version and puts it there. Undefined: nobody wants it any more. */
-  private async place(version: AdapterVersion, end: number, wanted: () => boolean, put: Put): Promise<number | undefined> {
-    const budget = this.engine.info.adapterBytes;
-    let patience = performance.now() + RECHECK_MILLIS;
-    while (wanted()) {
-      // Each time anew: while the load waited for room, the host copy may have been unloaded.
-      const host = await this.host.load(version);
-      this.assertCanFit(version, host.deviceBytes);
-      const slot = await this.attach(version, host, put);
-      if (slot !== undefined) return slot;
-      const now = performance.now();
-      if (now < patience && this.attachedBytes(() => true) + host.deviceBytes <= budget) {
-        // The engine is about to free what was dropped or parked: nobody else needs to go.
-        await this.freed.wait(Math.min(RECHECK_MILLIS, patience - now));
-      } else if (this.park(now)) {
-        patience = now + STEP_MILLIS;
-      } else if (!this.evict()) {
-        const hopeless = this.attachedBytes(({ pinned }) => pinned) + host.deviceBytes > budget;
-        await this.waitForRoom(version, hopeless ? 0 : end - now);
+  /** Gives places until nobody waits for one. */
+  private async serve(): Promise<void> {
+    if (this.serving) return;
+    this.serving = true;
+    for (let claim = this.queue.next(); claim; claim = this.queue.next()) {
+      try {
+        await this.advance(claim);
+      } catch (error) {
+        this.queue.leave(claim);
+        claim.fail(error);
       }
     }
-    return undefined;
+    this.serving = false;
   }
 
-  private arrived(version: AdapterVersion, begin: number): void {
+  /** Gives a claim its place, makes room for it, or waits for what may change. Who is next is asked again then. */
+  private async advance(claim: Claim): Promise<void> {
+    const { version } = claim;
+    if (!claim.wanted()) {
+      this.queue.leave(claim);
+      return claim.settle();
+    }
+    const begin = performance.now();
+    // Each time anew: while it waited, the host copy may have been unloaded.
+    const host = await this.host.load(version);
+    this.assertCanFit(version, host.deviceBytes);
+    while (this.wantedBytes(claim) > this.room() && this.makeRoom(claim));
+    const { adapterBytesUsed } = this.engine.load();
+    if (adapterBytesUsed + host.deviceBytes <= this.engine.info.adapterBytes) {
+      const slot = await this.put(claim, host);
+      if (slot === undefined) return;
+      return this.arrived(claim, slot, begin);
+    }
+    const left = this.freeingUntil - performance.now();
+    if (left > 0 && host.deviceBytes <= this.room()) return this.news.wait(Math.min(RECHECK_MILLIS, left));
+    if (!this.makeRoom(claim)) await this.waitForRoom(claim);
+  }
+
+  private arrived(claim: Claim, slot: number, begin: number): void {
+    const { version } = claim;
     const now = performance.now();
+    version.slot = slot;
+    version.parked = false;
     version.loadMicros = Math.round((now - begin) * 1000);
-    version.residentSince = now;
+    version.residentSince = { now, steps: this.engine.load().steps };
     this.attached.use(version);
     this.changed(version);
+    this.queue.served(claim);
+    claim.settle();
   }
 
-  /** Parks the version in use whose turn has lasted longest, if nobody can be evicted and its turn is over. */
-  private park(now: number): boolean {
-    if (this.turnMillis === 0) return false;
-    let longest: AdapterVersion | undefined;
-    for (const version of this.attached) {
-      if (isEvictable(version)) return false;
-      const canPark = !version.pinned && version.host !== undefined && now >= version.residentSince + this.turnMillis;
-      if (canPark && version.residentSince < (longest?.residentSince ?? Number.POSITIVE_INFINITY)) longest = version;
+  /** The slot, or undefined where there was no room after all, or where the host copy was unloaded just now. */
+  private async put({ version, put }: Claim, host: HostAdapter): Promise<number | undefined> {
+    if (version.host !== host) return undefined;
+    try {
+      return await put(host);
+    } catch (error) {
+      if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
+      if (isClosed(error)) throw error;
+      // The adapter was checked when it was opened: it is not at fault.
+      throw new Failure("INTERNAL", `adapter ${version.folder.id} could not be packed for the device`, { cause: error });
     }
-    if (longest?.slot === undefined) return false;
-    this.engine.parkAdapter(longest.slot);
-    longest.parked = true;
-    this.attached.delete(longest);
-    this.changed(longest);
-    void this.bringBack(longest);
-    return true;
+  }
+
+  /** Bytes that are not taken, once the engine has freed what was dropped and parked. */
+  private room(): number {
+    return this.engine.info.adapterBytes - this.attachedBytes(() => true);
+  }
+
+  /** Bytes for a claim and for all others that cannot wait: whom they park frees its memory at the end of one step. */
+  private wantedBytes(claim: Claim): number {
+    let bytes = claim.version.deviceBytes;
+    for (const other of this.queue.claims) {
+      if (other !== claim && this.queue.cannotWait(other) && other.wanted()) bytes += other.version.deviceBytes;
+    }
+    return bytes;
+  }
+
+  /** Evicts a version that nobody uses, or parks one. False if that cannot be, or not yet. */
+  private makeRoom(claim: Claim): boolean {
+    for (const version of this.attached) {
+      if (!isEvictable(version)) continue;
+      this.drop(version);
+      return true;
+    }
+    const at = { now: performance.now(), steps: this.engine.load().steps };
+    const longest = this.turns.over(this.attached, at, this.queue.cannotWait(claim));
+    if (longest) this.park(longest);
+    return longest !== undefined;
+  }
+
+  private park(version: AdapterVersion): void {
+    if (version.slot === undefined) return;
+    this.engine.parkAdapter(version.slot);
+    version.parked = true;
+    this.attached.delete(version);
+    this.expectFreeing(STEP_MILLIS);
+    this.changed(version);
+    void this.bringBack(version, version.slot);
   }
 
   /** Queues for the next turn of a parked version. If all of its requests have ended by then, it goes. */
-  private async bringBack(version: AdapterVersion): Promise<void> {
+  private async bringBack(version: AdapterVersion, slot: number): Promise<void> {
+    const put = async (host: HostAdapter): Promise<number> => {
+      await this.engine.resumeAdapter(host, slot);
+      return slot;
+    };
+    const wanted = (): boolean => version.parked && version.references > 0;
     while (version.parked) {
       try {
-        await this.loads.run(async () => this.resumeNow(version));
+        await this.place({ version, end: Number.POSITIVE_INFINITY, wanted, put });
+        if (version.references === 0) this.drop(version);
       } catch (error) {
-        if (error instanceof EngineError && error.code === "FAILED_PRECONDITION") return; // the engine is closed
+        if (isClosed(error)) return;
         await new Promise((resolve) => setTimeout(resolve, RESUME_RETRY_MILLIS).unref());
       }
     }
   }
 
-  private async resumeNow(version: AdapterVersion): Promise<void> {
-    const { slot } = version;
-    if (!version.parked || slot === undefined) return;
-    const begin = performance.now();
-    const resume: Put = async (host) => {
-      await this.engine.resumeAdapter(host, slot);
-      return slot;
-    };
-    const wanted = (): boolean => version.parked && version.references > 0;
-    if ((await this.place(version, Number.POSITIVE_INFINITY, wanted, resume)) === undefined) return this.drop(version);
-    version.parked = false;
-    this.arrived(version, begin);
+  private async waitForRoom(claim: Claim): Promise<void> {
+    const { version, end } = claim;
+    const hopeless = this.attachedBytes(({ pinned }) => pinned) + version.deviceBytes > this.engine.info.adapterBytes;
+    const left = end - performance.now();
+    if (left <= 0 || (hopeless && Number.isFinite(end))) {
+      const message = `there is no room for adapter ${version.folder.id}: all adapter memory is pinned or in use`;
+      throw new Failure("ADAPTER_MEMORY_FULL", message, { retryAfterMillis: RETRY_AFTER_MILLIS });
+    }
+    if (hopeless) this.queue.defer(claim);
+    await this.news.wait(Math.min(left, RECHECK_MILLIS));
+  }
+
+  private expectFreeing(millis: number): void {
+    this.freeingUntil = Math.max(this.freeingUntil, performance.now() + millis);
   }
 
   private attachedBytes(which: (version: AdapterVersion) => boolean): number {
     let bytes = 0;
     for (const version of this.attached) if (which(version)) bytes += version.deviceBytes;
     return bytes;
-  }
-
-  /** The slot, or undefined where there is no room, or where the host copy was unloaded just now. */
-  private async attach(version: AdapterVersion, host: HostAdapter, put: Put): Promise<number | undefined> {
-    if (version.host !== host) return undefined;
-    try {
-      return await put(host);
-    } catch (error) {
-      if (error instanceof EngineError && error.code === "RESOURCE_EXHAUSTED") return undefined;
-      if (error instanceof EngineError && error.code === "FAILED_PRECONDITION") throw error; // the engine is closed
-      // The adapter was checked when it was opened: it is not at fault.
-      throw new Failure("INTERNAL", `adapter ${version.folder.id} could not be packed for the device`, { cause: error });
-    }
-  }
-
-  private evict(): boolean {
-    for (const version of this.attached) {
-      if (!isEvictable(version)) continue;
-      this.drop(version);
-      return true;
-    }
-    return false;
-  }
-
-  private async waitForRoom(version: AdapterVersion, left: number): Promise<void> {
-    if (left <= 0) {
-      const message = `there is no room for adapter ${version.folder.id}: all adapter memory is pinned or in use`;
-      throw new Failure("ADAPTER_MEMORY_FULL", message, { retryAfterMillis: RETRY_AFTER_MILLIS });
-    }
-    await this.freed.wait(Math.min(left, RECHECK_MILLIS));
   }
 
   private assertCanFit({ folder }: AdapterVersion, bytes: number): void {
@@ -227,4 +270,9 @@ export class DeviceTier {
 /** Pinned versions and those in use stay. */
 function isEvictable({ pinned, references }: AdapterVersion): boolean {
   return !pinned && references === 0;
+}
+
+/** The engine is closed: there is nothing to be put anywhere any more. */
+function isClosed(error: unknown): boolean {
+  return error instanceof EngineError && error.code === "FAILED_PRECONDITION";
 }

@@ -1,13 +1,8 @@
 import type { AdapterIdentity } from "@polygraft/api";
 import type { Engine } from "../engine/engine.js";
+import type { AdapterUse } from "./adapter-use.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import { identityOf } from "./describe.js";
-
-/** What the followers of a name ask of versions. */
-export interface VersionUse {
-  retain(version: AdapterVersion): void;
-  release(version: AdapterVersion): void;
-}
 
 /** A request that follows a name: where it runs, until it has ended. */
 export interface Following {
@@ -25,7 +20,7 @@ class Group {
   version: AdapterVersion;
   /** Slot of the version that its content came from: after an unload and a load the version has another one. */
   origin: number;
-  members = 0;
+  readonly members = new Set<AdapterUse>();
   readonly identities = new Map<number, AdapterIdentity>();
 
   constructor(slot: number, version: AdapterVersion, origin: number) {
@@ -41,16 +36,15 @@ class Group {
  */
 export class Followers {
   private readonly engine: Engine;
-  private readonly use: VersionUse;
   private readonly groups = new Map<string, Set<Group>>();
 
-  constructor(engine: Engine, use: VersionUse) {
+  constructor(engine: Engine) {
     this.engine = engine;
-    this.use = use;
   }
 
-  /** Takes a request in that runs with a version at `slot`. It uses the version until it leaves. */
-  join(version: AdapterVersion, slot: number): Following {
+  /** Takes a request in that runs with a version at `slot`. Its use ends when it leaves. */
+  join(use: AdapterUse, slot: number): Following {
+    const { version } = use;
     const { id } = version.folder;
     const groups = this.groups.get(id) ?? new Set();
     let group = [...groups].find((known) => known.version === version && known.origin === slot);
@@ -59,33 +53,28 @@ export class Followers {
       this.groups.set(id, groups.add(group));
     }
     const joined = group;
-    joined.members++;
-    this.use.retain(version);
+    joined.members.add(use);
     return {
       slot: joined.slot,
       identityAt: (attached) => joined.identities.get(attached),
-      leave: () => this.leave(id, joined),
+      leave: () => this.leave(id, joined, use),
     };
   }
 
   /** Moves all that run with other contents of the version's name to it. It is on the device, at `slot`. */
   moveTo(version: AdapterVersion, slot: number): void {
     for (const group of this.groups.get(version.folder.id) ?? []) {
-      const before = group.version;
-      if (before === version) continue;
+      if (group.version === version) continue;
       this.engine.replaceAdapter(group.slot, slot);
       group.identities.set(slot, identityOf(version));
       [group.version, group.origin] = [version, slot];
-      for (let member = 0; member < group.members; member++) {
-        this.use.retain(version);
-        this.use.release(before);
-      }
+      for (const use of group.members) use.moveTo(version);
     }
   }
 
-  private leave(id: string, group: Group): void {
-    this.use.release(group.version);
-    if (--group.members > 0) return;
+  private leave(id: string, group: Group, use: AdapterUse): void {
+    use.end();
+    if (!group.members.delete(use) || group.members.size > 0) return;
     this.engine.detachAdapter(group.slot);
     const groups = this.groups.get(id);
     groups?.delete(group);

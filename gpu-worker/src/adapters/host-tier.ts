@@ -2,6 +2,7 @@ import type { Engine, HostAdapter } from "../engine/engine.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import { stampOf } from "./content.js";
 import { Recency } from "./recency.js";
+import { TaskQueue } from "./task-queue.js";
 
 /** The files changed between the taking of their digest and their being read. */
 export class ContentChanged extends Error {
@@ -17,6 +18,8 @@ export class HostTier {
   private readonly maxBytes: number;
   private readonly changed: (version: AdapterVersion) => void;
   private readonly open = new Recency<AdapterVersion>();
+  /** One at a time: what is being read is not counted yet. */
+  private readonly reads = new TaskQueue(1);
   private bytes = 0;
 
   constructor(engine: Engine, maxBytes: number, changed: (version: AdapterVersion) => void) {
@@ -27,7 +30,7 @@ export class HostTier {
 
   /** The host copy of a version, read if need be. It may be closed at the next call of `load`. */
   async load(version: AdapterVersion): Promise<HostAdapter> {
-    const host = version.host ?? (await this.read(version));
+    const host = version.host ?? (await this.reads.run(async () => version.host ?? this.read(version)));
     this.open.use(version);
     this.trim(version);
     return host;

@@ -3,7 +3,6 @@ import type { AdapterVersion } from "./adapter-version.js";
 import { DeviceTier } from "./device-tier.js";
 import { asAdapterFailure, isPermanent } from "./engine-failure.js";
 import { ContentChanged, HostTier } from "./host-tier.js";
-import { TaskQueue } from "./task-queue.js";
 
 /** Budgets of the tiers, and who hears of changes. */
 export interface ResidenceOptions {
@@ -12,7 +11,7 @@ export interface ResidenceOptions {
   readonly hostBytes: number;
   /** Longest wait for room on the device, in milliseconds. */
   readonly roomWaitMillis: number;
-  /** How long a version in use stays when others want its room, in milliseconds; 0: to the end of its use. */
+  /** How long a version in use stays when parked ones want its room, in milliseconds; 0: to the end of its use. */
   readonly turnMillis: number;
   readonly changed: (version: AdapterVersion) => void;
 }
@@ -22,13 +21,12 @@ export class Residence {
   private readonly options: ResidenceOptions;
   private readonly host: HostTier;
   private readonly device: DeviceTier;
-  private readonly loads = new TaskQueue(1);
   private readonly loading = new Map<AdapterVersion, Promise<void>>();
 
   constructor(options: ResidenceOptions) {
     this.options = options;
     this.host = new HostTier(options.engine, options.hostBytes, options.changed);
-    this.device = new DeviceTier({ ...options, host: this.host, loads: this.loads });
+    this.device = new DeviceTier({ ...options, host: this.host });
   }
 
   /** Bytes on the device of versions that nobody uses or has pinned. */
@@ -48,7 +46,13 @@ export class Residence {
     version.references--;
     this.options.changed(version);
     this.dropIfSuperseded(version);
-    this.device.release();
+    this.device.notify();
+  }
+
+  /** So many more, or fewer, of the requests that use a version wait for their first token. */
+  awaitFirst(version: AdapterVersion, more: 1 | -1): void {
+    version.unserved += more;
+    this.device.notify();
   }
 
   /** Brings a version, which the caller retains, to the device. Callers at once share one load. */
@@ -67,14 +71,14 @@ export class Residence {
   /** Brings a version to host memory. */
   async toHost(version: AdapterVersion): Promise<void> {
     if (version.host) return;
-    await this.guard(version, this.loads.run(async () => void (await this.host.load(version))));
+    await this.guard(version, this.host.load(version));
   }
 
   pin(version: AdapterVersion, pinned: boolean): void {
     if (version.pinned === pinned) return;
     version.pinned = pinned;
     this.options.changed(version);
-    this.device.release();
+    this.device.notify();
   }
 
   /** Takes a version off device and host memory. Requests that run with it keep their memory until they end. */
@@ -94,7 +98,7 @@ export class Residence {
   }
 
   /** Says in our terms why a load failed, and remembers it where the content is at fault. */
-  private async guard(version: AdapterVersion, load: Promise<void>): Promise<void> {
+  private async guard(version: AdapterVersion, load: Promise<unknown>): Promise<void> {
     try {
       await load;
     } catch (error) {

@@ -4,6 +4,7 @@ import { abortable } from "../abortable.js";
 import type { Engine } from "../engine/engine.js";
 import { Failure, invalidFields } from "../failure.js";
 import type { WorkerIdentity } from "../identity.js";
+import { AdapterUse } from "./adapter-use.js";
 import type { AdapterVersion } from "./adapter-version.js";
 import { Catalog, type AdapterSources, type Resolved } from "./catalog.js";
 import { describeAdapter, identityOf } from "./describe.js";
@@ -22,7 +23,7 @@ export interface AdapterStoreOptions {
   readonly hostBytes: number;
   /** Longest wait for room on the device, in milliseconds. Default: 10,000. */
   readonly roomWaitMillis?: number;
-  /** How long an adapter in use stays when others want its room, in milliseconds; 0: to the end of its use. Default: 1,000. */
+  /** How long an adapter in use stays when parked ones want its room, in milliseconds; 0: to the end of its use. Default: 1,000. */
   readonly turnMillis?: number;
 }
 
@@ -36,8 +37,10 @@ export interface AdapterLease {
   readonly waitMicros: number;
   /** The content attached at a slot that took over while the request ran. */
   identityAt(slot: number): AdapterIdentity | undefined;
+  /** The request has had its first token. */
+  begun(): void;
   /** The request has ended. Call once. */
-  release(): void;
+  leave(): void;
 }
 
 /** Files that change again and again while they are read are given up after so many tries. */
@@ -67,7 +70,7 @@ export class AdapterStore {
     this.worker = worker;
     const changed = (version: AdapterVersion): void => this.announce(describeReference(version.folder));
     this.residence = new Residence({ engine, hostBytes, roomWaitMillis, turnMillis, changed });
-    this.followers = new Followers(engine, this.residence);
+    this.followers = new Followers(engine);
     this.catalog = new Catalog(sources, {
       changed: (key) => this.announce(key),
       superseded: (version) => this.residence.dropIfSuperseded(version),
@@ -182,18 +185,24 @@ export class AdapterStore {
     this.waitingRequests++;
     try {
       return await this.withContent(reference, signal, async ({ version, tier }) => {
-        await this.residence.toDevice(version);
-        signal.throwIfAborted();
-        const { slot } = version;
-        if (slot === undefined) throw new Error(`adapter ${version.folder.id} was taken off the device while it was asked for`);
-        const waitMicros = Math.round((performance.now() - begin) * 1000);
-        const lease = { identity: identityOf(version), tier, waitMicros };
-        if (reference.revision === "" && reference.digest === "") {
-          const { leave, ...following } = this.followers.join(version, slot);
-          return { ...lease, ...following, release: leave };
+        const use = new AdapterUse(this.residence, version);
+        const leave = (): void => use.end();
+        signal.addEventListener("abort", leave, { once: true });
+        try {
+          await this.residence.toDevice(version);
+          signal.throwIfAborted();
+          const { slot } = version;
+          if (slot === undefined) throw new Error(`adapter ${version.folder.id} was taken off the device while it was asked for`);
+          const follows = reference.revision === "" && reference.digest === "";
+          const place = follows ? this.followers.join(use, slot) : { slot, identityAt: () => undefined, leave };
+          const waitMicros = Math.round((performance.now() - begin) * 1000);
+          return { identity: identityOf(version), tier, waitMicros, ...place, begun: () => use.begin() };
+        } catch (error) {
+          use.end();
+          throw error;
+        } finally {
+          signal.removeEventListener("abort", leave);
         }
-        this.residence.retain(version);
-        return { ...lease, slot, identityAt: () => undefined, release: () => this.residence.release(version) };
       });
     } finally {
       this.waitingRequests--;

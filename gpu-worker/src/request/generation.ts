@@ -32,6 +32,8 @@ export interface GenerationOptions {
   stopped(): void;
   /** Why the engine gave up, as a failure. */
   asFailure(error: Error): unknown;
+  /** The first token of the engine has come. */
+  begun(): void;
   /** The engine has let go of the sequence. */
   released(): void;
 }
@@ -87,6 +89,7 @@ export class Generation implements SequenceListener {
   token(tokenId: number, logprob: number, top: readonly Alternative[]): void {
     if (this.complete) return;
     this.lastAt = nowMicros();
+    if (this.firstAt === undefined) this.options.begun();
     this.firstAt ??= this.lastAt;
     this.acceptHeld();
     if (this.complete) return;

@@ -89,7 +89,7 @@ export class InferenceService implements InferenceServiceImplementation {
         scope.signal.throwIfAborted();
         return new Run(this.host, request);
       } catch (error) {
-        lease?.release();
+        lease?.leave();
         if (scope.signal.aborted) throw error;
         if (!isSlotGone(error) || attempt === SUBMIT_ATTEMPTS) throw asSequenceFailure(error, lease?.identity.id);
       }

@@ -70,7 +70,8 @@ export class Run {
       stopped: () => this.cancelSequence(),
       identityAt: (slot) => lease?.identityAt(slot),
       asFailure: (error) => asSequenceFailure(error, lease?.identity.id),
-      released: () => lease?.release(),
+      begun: () => lease?.begun(),
+      released: () => lease?.leave(),
     });
     if (output?.stopText === undefined) this.id = host.engine.submit(engineRequest(request), this.generation);
     else this.stopAtOnce(lease);
@@ -95,7 +96,7 @@ export class Run {
   /** The output that the caller has already ends in a stop text: the engine has nothing to do. */
   private stopAtOnce(lease: AdapterLease | undefined): void {
     this.generation.finishAtOnce();
-    lease?.release();
+    lease?.leave();
   }
 }
 

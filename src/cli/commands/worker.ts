@@ -73,7 +73,7 @@ function adapterOptions(): Option[] {
     new Option("--hub-url <url>", "the hub (default: https://huggingface.co)"),
     new Option("--hub-cache-bytes <size>", "disk for fetched adapters (default: 20G)").argParser(byteSize),
     new Option("--adapter-wait-seconds <s>", "longest wait for room for an adapter (default: 10)").argParser(decimal(0, 3600)),
-    new Option("--adapter-turn-seconds <s>", "how long an adapter in use stays when others want its room; 0: to its end (default: 1)").argParser(decimal(0, 3600)),
+    new Option("--adapter-turn-seconds <s>", "how long an adapter in use stays when parked ones want its room; 0: to its end (default: 1)").argParser(decimal(0, 3600)),
     new Option("--rescan-seconds <s>", "time between looks for new adapters (default: 30)").argParser(decimal(0, 86_400)),
   ];
 }

@@ -117,10 +117,32 @@ TEST(what_is_parked_can_be_preempted_and_cancelled) {
   CHECK(test.runner.scheduler().preemptions() > 0);
   test.runner.cancel(3, test.report);
   CHECK_EQ(test.runner.load().waiting, 1u);  // the one that was preempted
+  CHECK(test.runner.has_parked());
   test.engine.slots.resume(test.slot, test.weights);
   test.finish();
+  CHECK(!test.runner.has_parked());
   CHECK(same(test.outcomes[1], alone));
   CHECK_EQ(test.runner.load().kv_blocks_used, 0u);
+}
+
+TEST(parked_ones_are_counted_whether_they_run_or_wait_and_however_they_leave) {
+  Parking test({.max_sequences = 1, .max_step_tokens = 256});
+  test.engine.slots.park(test.slot);
+  test.runner.submit(test.with_adapter(1, 10, 20), test.report);  // parked from the beginning
+  CHECK(test.runner.has_parked());
+  test.runner.cancel(1, test.report);
+  CHECK(!test.runner.has_parked());
+  test.engine.slots.resume(test.slot, test.weights);
+  test.runner.submit(test.with_adapter(2, 10, 20), test.report);
+  test.runner.submit(test.with_adapter(3, 10, 20), test.report);
+  test.step();
+  CHECK(!test.runner.has_parked());
+  test.engine.slots.park(test.slot);
+  CHECK(!test.step());
+  test.runner.cancel(2, test.report);  // it runs
+  CHECK(test.runner.has_parked());
+  test.runner.cancel(3, test.report);  // it waits
+  CHECK(!test.runner.has_parked() && test.runner.idle());
 }
 
 // A parked slot can get another content, and one can get the content of a parked slot.
