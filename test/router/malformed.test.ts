@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { Status } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Router } from "../../src/router/index.js";
+import { frameTypes, frameTypesIn, http2Frame, ping, pong, preface, settings } from "../support/http2-frames.js";
 import { manualTimers } from "../support/manual-timers.js";
 import { frame, rawClient, readAnswer, requestFrame } from "../support/raw-grpc.js";
 import type { RawAnswer } from "../support/raw-grpc.js";
@@ -95,28 +96,6 @@ describe("calls that no gRPC library would make", () => {
   });
 });
 
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-
-function http2Frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
-  const bytes = Buffer.alloc(9 + payload.length);
-  bytes.writeUIntBE(payload.length, 0, 3);
-  bytes[3] = type;
-  bytes[4] = flags;
-  bytes.writeUInt32BE(stream, 5);
-  payload.copy(bytes, 9);
-  return bytes;
-}
-
-const settings = http2Frame(4, 0, 0, Buffer.alloc(0));
-const ping = http2Frame(6, 0, 0, Buffer.from("12345678"));
-const pong = http2Frame(6, 1, 0, Buffer.from("12345678"));
-
-/** Whether received bytes hold a GOAWAY frame. */
-function saysGoaway(received: Buffer): boolean {
-  for (let at = 0; at + 9 <= received.length; at += 9 + received.readUIntBE(at, 3)) if (received[at + 3] === 7) return true;
-  return false;
-}
-
 /**
  * Sends bytes on a fresh connection, then a ping. Resolves when the router has answered that, has said GOAWAY, or has
  * closed the connection: in any case it has read what came before.
@@ -131,7 +110,7 @@ function send(to: string, bytes: Buffer): Promise<{ readonly socket: Socket; rea
     socket.on("data", (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.includes(pong)) resolve({ socket, end: "pong" });
-      else if (saysGoaway(received)) resolve({ socket, end: "goaway" });
+      else if (frameTypesIn(received).includes(frameTypes.goaway)) resolve({ socket, end: "goaway" });
     });
   });
 }

@@ -1,5 +1,3 @@
-import { connect, createServer as createTcpServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { AdapterServiceDefinition, Capacity, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
 import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, LoadSample } from "@polygraft/api";
@@ -8,6 +6,7 @@ import type { CallContext, ChannelCredentials } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { Outbox } from "../../src/router/fleet/outbox.js";
 import type { Script } from "./scripted-service.js";
+import { startWire } from "./wire.js";
 
 /** Who a scripted worker is and what it does. */
 export interface ScriptedWorkerOptions {
@@ -162,41 +161,4 @@ async function drain(responses: AsyncIterable<unknown>): Promise<Error | undefin
   } catch (error) {
     return error as Error;
   }
-}
-
-/** A pair of wires to a port that can be cut or frozen. */
-async function startWire(port: number) {
-  const sockets = new Set<Socket>();
-  let frozen = false;
-  const server = createTcpServer((near) => {
-    const far = connect({ host: "127.0.0.1", port });
-    for (const [from, to] of [[near, far] as const, [far, near] as const]) {
-      sockets.add(from);
-      from.setNoDelay(true);
-      from.on("error", () => {});
-      from.on("close", () => {
-        sockets.delete(from);
-        if (!frozen) to.destroy();
-      });
-      from.on("data", (chunk: Buffer) => {
-        if (frozen) return;
-        if (!to.write(chunk)) from.pause();
-      });
-      to.on("drain", () => from.resume());
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const cut = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    cut,
-    freeze: () => (frozen = true),
-    shut: () => void server.close(),
-    close() {
-      cut();
-      server.close();
-    },
-  };
 }

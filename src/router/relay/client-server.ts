@@ -17,6 +17,9 @@ export function createClientServer(
 ): Http2Server | Http2SecureServer {
   const http2 = {
     maxSessionMemory: 64,
+    // Older versions of Node do not know these and keep 1,000 and 33. Above our own limits, which end with a reason.
+    streamResetBurst: 2 * options.resets.burst,
+    streamResetRate: 2 * options.resets.perSecond,
     settings: {
       initialWindowSize: options.streamWindowBytes,
       maxConcurrentStreams: options.maxStreamsPerSession,

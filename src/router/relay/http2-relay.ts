@@ -16,7 +16,7 @@ import type { KeepaliveOptions } from "./keepalive.js";
 import { passThrough } from "./passage.js";
 import type { CallPolicy, Relay } from "./relay.js";
 import type { RelayTls } from "./relay-tls.js";
-import { ResetGuard } from "./reset-guard.js";
+import { defaultResetLimits, ResetGuard } from "./reset-guard.js";
 import type { ResetLimits } from "./reset-guard.js";
 import { SessionPool } from "./session-pool.js";
 import { Turns } from "./turns.js";
@@ -56,9 +56,9 @@ export const defaultRelayOptions: RelayOptions = {
   maxHeldBytes: 256 * 1024 * 1024,
   requestTimeoutMillis: 30_000,
   maxConnections: 10_000,
-  maxStreamsPerSession: 1024,
-  // Below the 1,000 and 33 with which nghttp2 itself gives up, as INTERNAL_ERROR.
-  resets: { burst: 900, perSecond: 32 },
+  // Fewer than may be reset: a client may leave all of its calls at once.
+  maxStreamsPerSession: 768,
+  resets: defaultResetLimits,
   maxHeaderBytes: 16 * 1024,
   streamWindowBytes: 64 * 1024,
   sessionWindowBytes: 1024 * 1024,

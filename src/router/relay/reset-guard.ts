@@ -6,6 +6,9 @@ export interface ResetLimits {
   readonly perSecond: number;
 }
 
+/** Below the 1,000 and 33 with which nghttp2 itself ends a connection, as INTERNAL_ERROR. */
+export const defaultResetLimits: ResetLimits = { burst: 900, perSecond: 32 };
+
 /**
  * Counts streams that a client resets. Opening and resetting one costs the relay work and the client next to nothing, and
  * frees its place among the concurrent ones at once (CVE-2023-44487, "rapid reset"). A bucket of tokens, full at first.
@@ -24,13 +27,18 @@ export class ResetGuard {
     this.#at = now();
   }
 
-  /** Counts one; false if it was one too many. */
-  allow(): boolean {
+  /** How many may be reset now. */
+  get left(): number {
     const now = this.#now();
     const { burst, perSecond } = this.#limits;
     this.#left = Math.min(burst, this.#left + ((now - this.#at) * perSecond) / 1000);
     this.#at = now;
-    if (this.#left < 1) return false;
+    return Math.floor(this.#left);
+  }
+
+  /** Counts one; false if it was one too many. */
+  allow(): boolean {
+    if (this.left < 1) return false;
     this.#left -= 1;
     return true;
   }

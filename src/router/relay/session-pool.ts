@@ -1,4 +1,4 @@
-import { connect as connectHttp2 } from "node:http2";
+import { connect as connectHttp2, constants } from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
@@ -8,6 +8,7 @@ import { keepAlive } from "./keepalive.js";
 import type { KeepaliveOptions } from "./keepalive.js";
 import { openTlsSocket, tlsPrefix } from "./relay-tls.js";
 import type { RelayTls } from "./relay-tls.js";
+import { defaultResetLimits, ResetGuard } from "./reset-guard.js";
 
 /** How connections to targets are kept. */
 export interface SessionPoolOptions {
@@ -23,15 +24,17 @@ export interface SessionPoolOptions {
 /** More connections to one target cost more than they bring. */
 const maxSessionsPerAddress = 8;
 
-/** A connection and how many streams it carries. */
+/** A connection and what it carries. */
 interface PooledSession {
   readonly session: ClientHttp2Session;
+  /** What its peer will bear: clients who leave have their streams reset here, and those of many share one connection. */
+  readonly resets: ResetGuard;
   streams: number;
 }
 
 /**
- * Connections to targets, by address. One connection carries as many streams as its peer allows; then another one is
- * opened. A connection that its peer takes leave of (GOAWAY) finishes what it has, and new streams get a new one.
+ * Connections to targets, by address. One connection carries as many streams as its peer allows, and never more than
+ * could all be reset without its end; then another one is opened. A connection that its peer takes leave of (GOAWAY) finishes what it has, and new streams get a new one.
  */
 export class SessionPool {
   readonly #options: SessionPoolOptions;
@@ -57,6 +60,7 @@ export class SessionPool {
     pooled.streams += 1;
     stream.once("close", () => {
       pooled.streams -= 1;
+      if ((stream.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR) pooled.resets.allow();
     });
     return stream;
   }
@@ -95,13 +99,19 @@ export class SessionPool {
     for (const pooled of sessions) {
       const { session, streams } = pooled;
       if (session.closed || session.destroyed) continue;
+      const bearable = pooled.resets.left;
+      if (bearable < defaultResetLimits.burst / 2) {
+        this.#retire(address, session);
+        continue;
+      }
       const room = session.connecting ? Infinity : (session.remoteSettings.maxConcurrentStreams ?? Infinity);
-      if (streams < room) return pooled;
+      if (streams < Math.min(room, bearable)) return pooled;
       if (fewest === undefined || streams < fewest.streams) fewest = pooled;
     }
     if (fewest !== undefined && sessions.length >= maxSessionsPerAddress) return fewest;
-    const pooled = { session: this.#connect(address), streams: 0 };
-    this.#sessions.set(address, [...sessions, pooled]);
+    const resets = new ResetGuard(defaultResetLimits, () => this.#timers.now());
+    const pooled = { session: this.#connect(address), resets, streams: 0 };
+    this.#sessions.set(address, [...(this.#sessions.get(address) ?? []), pooled]);
     return pooled;
   }
 
