@@ -21,6 +21,7 @@
 #include "bench/machine_limits.h"
 #include "cpu/cpu_kv_pool.h"
 #include "cpu/isa.h"
+#include "cpu/linear_plan.h"
 #include "cpu/packing.h"
 
 using namespace polygraft;
@@ -218,13 +219,23 @@ void bench_linear(const Kernels& kernels, const MachineLimits& limits, ThreadPoo
     }
 }
 
-void bench_quantize(const Kernels& kernels, ThreadPool& pool) {
-  const std::string name = "quantize g32 2048 M=32";
-  if (!wanted(name)) return;
-  const Linear linear(Scheme::kW4, 32, 16, 2048, pool);
-  Linear::Input in = linear.input(32);
-  const Seconds seconds = measure([&] { linear.quantize(kernels, in, 32); });
-  report(kernels, name, seconds, 32 * 2048 * 1e-9, "Gfloat/s");
+// As they come, and gathered for a matrix whose inputs are in an order of their own.
+void bench_quantize(const Kernels& kernels) {
+  constexpr uint32_t kColumns = 2048, kRows = 32;
+  const std::vector<float> x = random_floats(size_t{kRows} * kColumns);
+  std::vector<uint32_t> order(kColumns);
+  for (uint32_t i = 0; i < kColumns; ++i) order[i] = i * 1021 % kColumns;  // coprime: every input once
+  for (const bool gathered : {false, true}) {
+    const std::string name = std::string("quantize g32 2048 M=32") + (gathered ? " gathered" : "");
+    if (!wanted(name)) continue;
+    const InputForm form{.group = 32, .order = gathered ? order.data() : nullptr};
+    FormScratch scratch;
+    scratch.prepare(form, kColumns, kRows, x.data());
+    const Seconds seconds = measure([&] {
+      for (uint32_t row = 0; row < kRows; ++row) scratch.fill(form, kernels, kColumns, x.data(), row);
+    });
+    report(kernels, name, seconds, kRows * kColumns * 1e-9, "Gfloat/s");
+  }
 }
 
 // Rows over 8 adapters of rank 16 in bf16: the linear with quantize, shrink and expand against it without adapters.
@@ -350,7 +361,7 @@ int main(int argc, char** argv) {
     const MachineLimits limits = measure_limits(kernels->isa);
     report(limits, kernels->isa, std::max(1u, std::thread::hardware_concurrency()));
     bench_linear(*kernels, limits, pool);
-    bench_quantize(*kernels, pool);
+    bench_quantize(*kernels);
     bench_adapters(*kernels, pool);
     bench_attention(*kernels, limits);
   }

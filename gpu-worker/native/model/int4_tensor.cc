@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <numeric>
 
 #include "model/error.h"
 #include "model/half.h"
@@ -58,18 +59,21 @@ class Int4Tensor final : public SourceTensor {
 
   std::optional<OwnGrid> grid() const override {
     const std::optional<uint32_t> group = served_group(quantization_.group);
-    if (!order_.empty() || !group) return std::nullopt;
-    return OwnGrid{Scheme::kW4, *group};
+    if (!group || (!group_of_.empty() && order_.empty())) return std::nullopt;
+    return OwnGrid{Scheme::kW4, *group, !order_.empty()};
   }
 
   void read_grid(uint32_t first, uint32_t count, WeightMatrix& out) const override {
+    if (first == 0) out.order = order_;
     Row row(*this);
+    std::vector<uint8_t> sorted(order_.size());
     const auto words = take(count);
     for (uint32_t r = first; r < first + count; ++r) {
       row.load(*words, r);
-      pack_nibbles(row.codes.data(), r, out);
+      for (uint32_t c = 0; c < sorted.size(); ++c) sorted[c] = row.codes[order_[c]];
+      pack_nibbles(order_.empty() ? row.codes.data() : sorted.data(), r, out);
       for (uint32_t g = 0; g < out.groups(); ++g) {
-        const uint32_t from = group_of(g * out.group);
+        const uint32_t from = in_row(g * out.group);
         const float scale = fp16_to_float(finite_fp16(scales_[size_t{from} * n_ + r], name_ + ".scales"));
         const size_t at = size_t{r} * out.groups() + g;
         out.scales[at] = float_to_fp16(scale);
@@ -100,25 +104,34 @@ class Int4Tensor final : public SourceTensor {
     return {reinterpret_cast<uint8_t*>(values.data()), values.size() * sizeof(T)};
   }
 
-  uint32_t group_of(uint32_t input) const {
-    if (!order_.empty()) return static_cast<uint32_t>(order_[input]);
-    return quantization_.group == 0 ? 0 : input / quantization_.group;
-  }
+  // The group of a column, where groups are neighbours.
+  uint32_t in_row(uint32_t column) const { return quantization_.group == 0 ? 0 : column / quantization_.group; }
+  uint32_t group_of(uint32_t input) const { return group_of_.empty() ? in_row(input) : static_cast<uint32_t>(group_of_[input]); }
 
-  // Keeps g_idx only where it is not what group_size says: activation order.
+  // Keeps g_idx only where it is not what group_size says: activation order. Sorted by group, the inputs then fill each
+  // group as group_size says, or the layer has no grid.
   void read_order(const Checkpoint& checkpoint) {
     if (awq_ || checkpoint.find(name_ + ".g_idx") == nullptr) return;
     const CheckpointTensor& tensor = expect_tensor(checkpoint, name_ + ".g_idx", DType::kI32, {k_});
-    std::vector<int32_t> order(k_);
-    tensor.file->read_bytes(*tensor.info, 0, bytes_of(order));
+    std::vector<int32_t> groups(k_);
+    tensor.file->read_bytes(*tensor.info, 0, bytes_of(groups));
     bool in_order = true;
     for (uint32_t i = 0; i < k_; ++i) {
-      if (order[i] < 0 || static_cast<uint32_t>(order[i]) >= groups_)
+      if (groups[i] < 0 || static_cast<uint32_t>(groups[i]) >= groups_)
         throw Error(PG_DATA_LOSS, name_ + ".g_idx",
-                    "tensor " + name_ + ".g_idx names group " + std::to_string(order[i]) + " of " + std::to_string(groups_));
-      in_order = in_order && static_cast<uint32_t>(order[i]) == group_of(i);
+                    "tensor " + name_ + ".g_idx names group " + std::to_string(groups[i]) + " of " + std::to_string(groups_));
+      in_order = in_order && static_cast<uint32_t>(groups[i]) == in_row(i);
     }
-    if (!in_order) order_ = std::move(order);
+    if (in_order) return;
+    group_of_ = std::move(groups);
+    order_.resize(k_);
+    std::iota(order_.begin(), order_.end(), 0u);
+    std::ranges::stable_sort(order_, {}, [this](uint32_t input) { return group_of_[input]; });
+    for (uint32_t c = 0; c < k_; ++c)
+      if (group_of(order_[c]) != in_row(c)) {
+        order_.clear();
+        return;
+      }
   }
 
   std::shared_ptr<const std::vector<uint32_t>> take(uint64_t rows) const {
@@ -144,7 +157,8 @@ class Int4Tensor final : public SourceTensor {
   const CheckpointTensor* qweight_ = nullptr;
   std::vector<uint32_t> qzeros_;  // [groups][n / 8]
   std::vector<float> scales_;     // [groups][n]
-  std::vector<int32_t> order_;    // [k] or empty
+  std::vector<int32_t> group_of_;  // by input, or empty: as they come
+  std::vector<uint32_t> order_;    // inputs by group, or empty
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const std::vector<uint32_t>> words_held_;
   mutable uint64_t taken_ = 0;  // rows

@@ -93,7 +93,7 @@ void load_piece(const Piece& piece, Grid grid) {
     return;
   }
   WeightMatrix& matrix = *weight.matrix;
-  if (piece.tensor->grid() == OwnGrid{matrix.scheme, matrix.group}) {
+  if (piece.tensor->grid() == OwnGrid{matrix.scheme, matrix.group, !matrix.order.empty()}) {
     piece.tensor->read_grid(piece.first, piece.count, matrix);
     return;
   }

@@ -49,6 +49,7 @@ void append_arrays(const std::string& name, uint64_t n, WeightMatrix& m, std::ve
   all.push_back({name + ".scales", DType::kF16, {n, m.groups()}, bytes_of(m.scales)});
   if (m.scheme == Scheme::kW4)
     all.push_back({name + ".minimums", DType::kF16, {n, m.groups()}, bytes_of(m.minimums)});
+  if (!m.order.empty()) all.push_back({name + ".order", DType::kI32, {m.k}, bytes_of(m.order)});
 }
 
 }  // namespace
@@ -95,8 +96,12 @@ ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& 
     }
     const auto n = static_cast<uint32_t>(weight.shape[0]), k = static_cast<uint32_t>(weight.shape[1]);
     const auto kept = own.find(weight.name);
-    *weight.matrix = kept != own.end() ? allocate_matrix(n, k, kept->second.scheme, kept->second.group)
-                                       : allocate(weight, weights, n, k, options);
+    if (kept == own.end()) {
+      *weight.matrix = allocate(weight, weights, n, k, options);
+      continue;
+    }
+    *weight.matrix = allocate_matrix(n, k, kept->second.scheme, kept->second.group);
+    if (kept->second.ordered) weight.matrix->order.resize(k);
   }
   return weights;
 }

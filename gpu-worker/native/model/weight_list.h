@@ -29,7 +29,7 @@ std::vector<NamedWeight> named_weights(const ModelConfig& config, ModelWeights& 
 ModelWeights allocate_weights(const ModelConfig& config, const QuantizeOptions& options,
                               const std::map<std::string, OwnGrid>& own = {});
 
-// One array of bytes as the cache stores it: a vector, or codes, scales, minimums or values of a matrix.
+// One array of bytes as the cache stores it: a vector, or codes, scales, minimums, order or values of a matrix.
 struct NamedBytes {
   std::string name;
   DType dtype = DType::kU8;

@@ -19,6 +19,7 @@ namespace polygraft {
 struct OwnGrid {
   Scheme scheme = Scheme::kW4;
   uint32_t group = 32;
+  bool ordered = false;  // columns are not in the order of the inputs
   bool operator==(const OwnGrid&) const = default;
 };
 
@@ -31,7 +32,7 @@ class SourceTensor {
   virtual void read_floats(uint64_t first, std::span<float> out) const = 0;
   virtual std::optional<OwnGrid> grid() const { return std::nullopt; }
   // Rows [first, first + count) as they are, into `out`, which is allocated for `grid()`: codes bit for bit, scales and
-  // minimums rounded to fp16 where the file has more.
+  // minimums rounded to fp16 where the file has more. The order of columns comes with row 0.
   virtual void read_grid(uint32_t first, uint32_t count, WeightMatrix& out) const;
 };
 

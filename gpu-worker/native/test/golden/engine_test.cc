@@ -134,8 +134,7 @@ TEST(quantized_weights_agree_with_the_oracle) {
 
 // Checkpoints that are in 4 bits already, as gptqmodel and bitsandbytes save them, are served on their own grid: what
 // they say is what transformers says of the weights that the tool itself unpacks, save for what fp16 cannot hold: sums
-// of nested scales, and minimums, products of scales and zero points that are not 8. Activation order has no grid that
-// kernels could hold; the test of f32 covers it.
+// of nested scales, and minimums, products of scales and zero points that are not 8.
 TEST(four_bit_checkpoints_agree_with_their_tools) {
   const struct {
     const char* name;
@@ -143,6 +142,7 @@ TEST(four_bit_checkpoints_agree_with_their_tools) {
     double bound;
   } cases[] = {{"llama2-gptq", {Scheme::kW4, 32}, 1e-4},
                {"llama2-gptq-asymmetric", {Scheme::kW4, 32}, 1e-2},
+               {"llama2-gptq-act-order", {Scheme::kW4, 32, true}, 1e-4},
                {"llama2-awq", {Scheme::kW4, 32}, 1e-2},
                {"llama2-nf4", {Scheme::kNf4, 64}, 1e-4},
                {"llama2-nf4-nested", {Scheme::kNf4, 64}, 1e-2}};
@@ -152,7 +152,7 @@ TEST(four_bit_checkpoints_agree_with_their_tools) {
     if (source == golden::models().end()) continue;  // PG_GOLDEN names other models
     const Loaded loaded(*source, {Scheme::kW4, 128, 32});
     const WeightMatrix& w = loaded.model.weights.layers[0].projections[0];
-    CHECK((OwnGrid{w.scheme, w.group} == grid));
+    CHECK((OwnGrid{w.scheme, w.group, !w.order.empty()} == grid));
     const auto logits = loaded.run(*fixture::all_kernels().front(), exact_backend(), loaded.requests, kChunks);
     double worst = 0;
     for (size_t i = 0; i < logits.size(); ++i)

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "model/half.h"
 #include "model/loader.h"
@@ -63,23 +64,23 @@ TEST(layers_are_what_their_layouts_say) {
 TEST(layers_stay_on_their_own_grid) {
   for (const std::string name : kLayers) {
     const auto tensor = layer(name);
-    if (name == "gptq_act_order") {  // a group's inputs are not neighbours
-      CHECK(!tensor->grid().has_value());
-      continue;
-    }
-    const bool nf4 = name.starts_with("nf4");
-    REQUIRE((tensor->grid() == OwnGrid{nf4 ? Scheme::kNf4 : Scheme::kW4, kGroup}));
+    const bool nf4 = name.starts_with("nf4"), ordered = name == "gptq_act_order";
+    REQUIRE((tensor->grid() == OwnGrid{nf4 ? Scheme::kNf4 : Scheme::kW4, kGroup, ordered}));
     WeightMatrix held = allocate_matrix(kN, kK, tensor->grid()->scheme, kGroup);
     tensor->read_grid(0, 7, held);
     tensor->read_grid(7, kN - 7, held);
     const std::vector<uint8_t> want = codes(name);
     const std::vector<float> values = expected(name);
+    CHECK_EQ(held.order.size(), ordered ? kK : 0u);
+    std::set<uint32_t> inputs;
+    for (uint32_t c = 0; c < kK; ++c) inputs.insert(held.input_of(c));
+    CHECK_EQ(inputs.size(), kK);
     for (uint32_t r = 0; r < kN; ++r)
       for (uint32_t c = 0; c < kK; ++c) {
-        const size_t at = size_t{r} * kK + c;
-        CHECK_EQ(held.codes[at / 2] >> c % 2 * 4 & 15, want[at]);
+        const size_t column = size_t{r} * kK + c, at = size_t{r} * kK + held.input_of(c);
+        CHECK_EQ(held.codes[column / 2] >> c % 2 * 4 & 15, want[at]);
         // fp16 rounds NF4's absmax, and the minimum of a group with a zero point: by 2^-11 of its own size.
-        const float scale = fp16_to_float(held.scales[at / kGroup]);
+        const float scale = fp16_to_float(held.scales[column / kGroup]);
         CHECK_NEAR(dequantize(held, r, c), values[at], std::abs(scale) * (nf4 ? 1 : 16) * 0x1p-11);
       }
   }
@@ -122,12 +123,12 @@ struct Packed {
     return *std::find_if(tensors.begin(), tensors.end(), [&](const files::Tensor& t) { return t.name == name; });
   }
 
-  LoadedModel load(Scheme scheme) {
+  LoadedModel load(Scheme scheme, const std::string& cache = "") {
     files::write_tensors(path + "/model.safetensors", tensors);
     std::string config = files::read_file(std::string(PG_GOLDEN_DIR) + "/llama2/config.json");
     config.insert(config.find('{') + 1, "\"quantization_config\": " + quantization + ",");
     files::write_file(path + "/config.json", config);
-    return load_model(path, {scheme, 128, scheme == Scheme::kF32 ? 32u : 8u}, "", {});
+    return load_model(path, {scheme, 128, scheme == Scheme::kF32 ? 32u : 8u}, cache, {});
   }
 
  private:
@@ -182,14 +183,21 @@ double largest_difference(const LoadedModel& held, const LoadedModel& exact) {
       const WeightMatrix &w = held.weights.layers[i].projections[p], &f = exact.weights.layers[i].projections[p];
       for (uint32_t r = 0; r < w.n; ++r)
         for (uint32_t c = 0; c < w.k; ++c)
-          most = std::max(most, std::abs(double{dequantize(w, r, c)} - f.values[size_t{r} * w.k + c]));
+          most = std::max(most, std::abs(double{dequantize(w, r, c)} - f.values[size_t{r} * w.k + w.input_of(c)]));
     }
   return most;
 }
 
 void check_held(const LoadedModel& model, OwnGrid grid) {
   for (const LayerWeights& layer : model.weights.layers)
-    for (const WeightMatrix& w : layer.projections) CHECK((OwnGrid{w.scheme, w.group} == grid));
+    for (const WeightMatrix& w : layer.projections) CHECK((OwnGrid{w.scheme, w.group, !w.order.empty()} == grid));
+}
+
+// g_idx of a layer with 64 inputs in two groups, whose order depends on `seed`.
+files::Tensor group_index(const std::string& layer, uint64_t k, uint32_t seed, uint32_t group = 32) {
+  std::vector<int32_t> groups(k);
+  for (uint32_t i = 0; i < k; ++i) groups[i] = static_cast<int32_t>((i * (2 * seed + 1) + seed) % k / group);
+  return {layer + ".g_idx", DType::kI32, {k}, {reinterpret_cast<const char*>(groups.data()), k * 4}};
 }
 
 }  // namespace
@@ -213,6 +221,36 @@ TEST(groups_of_whole_rows_become_groups_of_128) {
   const LoadedModel held = packed.load(Scheme::kW4), exact = packed.load(Scheme::kF32);
   check_held(held, {Scheme::kW4, 128});
   CHECK_EQ(largest_difference(held, exact), 0.0);
+}
+
+// Each layer in an order of its own, also where layers share an input.
+TEST(layers_in_activation_order_are_served_on_their_own_grid) {
+  Packed packed(Method::kGptq, kGptq);
+  uint32_t seed = 0;
+  std::vector<files::Tensor> indices;
+  for (const files::Tensor& tensor : packed.tensors)
+    if (tensor.name.ends_with(".qweight"))
+      indices.push_back(group_index(tensor.name.substr(0, tensor.name.size() - 8), 8 * tensor.shape[0], ++seed));
+  packed.tensors.insert(packed.tensors.end(), indices.begin(), indices.end());
+  const std::string cache = packed.dir / "cache";
+  const LoadedModel held = packed.load(Scheme::kW4), exact = packed.load(Scheme::kF32);
+  check_held(held, {Scheme::kW4, 32, true});
+  CHECK_EQ(largest_difference(held, exact), 0.0);
+  const LoadedModel first = packed.load(Scheme::kW4, cache), again = packed.load(Scheme::kW4, cache);
+  CHECK(weights_equal(first.weights, held.weights) && weights_equal(again.weights, held.weights));
+  CHECK(held.weights.layers[0].projections[0].order != held.weights.layers[0].projections[1].order);
+}
+
+// Groups that are not filled evenly have no place on a grid.
+TEST(orders_that_fill_groups_unevenly_are_held_in_8_bits) {
+  Packed packed(Method::kGptq, kGptq);
+  const std::string layer = "model.layers.0.mlp.up_proj";
+  packed.tensors.push_back(group_index(layer, 64, 1));
+  std::string& bytes = packed.tensors.back().bytes;
+  bytes[0] = bytes[0] == 0 ? 1 : 0;
+  const LoadedModel held = packed.load(Scheme::kW4), exact = packed.load(Scheme::kF32);
+  CHECK(held.weights.layers[0].projections[static_cast<size_t>(Projection::kUp)].scheme == Scheme::kW8);
+  CHECK_NEAR(largest_difference(held, exact), 0.0, 8 * 0.0142 / 253);
 }
 
 // The kernels have no groups of 16: what the file has is rounded to 8 bits, not to 4 once more.
