@@ -18,6 +18,7 @@ interface Options {
   readonly rounds: number;
   readonly threads: number;
   readonly kvType: "f16" | "int8";
+  readonly adapterType: "source" | "int8";
   readonly neighbour?: boolean;
   readonly append?: string;
   readonly json?: boolean;
@@ -41,6 +42,7 @@ const command = new Command("bench:peer")
   .option("--rounds <n>", "measurements of everybody in turn, of which the median counts", integer(1, 25), 5)
   .option("--threads <n>", "threads of each engine", integer(1, 1024), Math.min(2, availableParallelism()))
   .addOption(new Option("--kv-type <name>", "what polygraft stores keys and values as").choices(["f16", "int8"]).default("f16"))
+  .addOption(new Option("--adapter-type <name>", "what polygraft holds adapters as").choices(["source", "int8"]).default("source"))
   .option("--neighbour", "keep one core busy with another process meanwhile")
   .option("--append <file>", "add rows to a file, leave out those that it has, and show all of them")
   .option("--json", "print one JSON object a line instead of the table")
@@ -64,6 +66,7 @@ async function main(options: Options): Promise<void> {
     cache: join(repository, ".cache/bench"),
     threads: options.threads,
     kvType: options.kvType,
+    adapterType: options.adapterType,
     onProgress: (line: string) => void process.stderr.write(`${line}\n`),
   };
   if (options.install === true) {

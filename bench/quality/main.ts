@@ -20,6 +20,7 @@ interface Options {
   readonly python: string;
   readonly threads: number;
   readonly kvType: "f16" | "int8";
+  readonly adapterType: "source" | "int8";
   readonly json?: boolean;
 }
 
@@ -34,6 +35,7 @@ const command = new Command("bench:quality")
   .option("--head <n>", "only this head: 4 or 8", Number)
   .option("--activations <name>", "only these activations: int8 or f32")
   .addOption(new Option("--kv-type <name>", "of the schemes' keys and values").choices(["f16", "int8"]).default("f16"))
+  .addOption(new Option("--adapter-type <name>", "what the schemes hold adapters as").choices(["source", "int8"]).default("source"))
   .option("--gguf <list>", `instead: GGUF files in llama.cpp and here; types (${ggufTypes.join(", ")}), "all", or files`, ggufFiles)
   .option("--python <path>", "for --gguf: a Python with llama-cpp-python, gguf, safetensors and torch", "python3")
   .option("--threads <n>", "threads of the engine", Number, availableParallelism())
@@ -65,7 +67,7 @@ async function compareSchemes(options: Options): Promise<void> {
   if (chosen.length === 0) throw new Error("no scheme is left of these options: see --help for those that there are");
   const rows: Row[] = [];
   for (const name of options.models) {
-    for await (const row of measure(await chosenSubject(name, options), chosen, { cache, threads: options.threads, kvType: options.kvType, onProgress })) {
+    for await (const row of measure(await chosenSubject(name, options), chosen, { cache, threads: options.threads, kvType: options.kvType, adapterType: options.adapterType, onProgress })) {
       if (options.json === true) process.stdout.write(`${JSON.stringify(row)}\n`);
       rows.push(row);
     }

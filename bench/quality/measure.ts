@@ -29,6 +29,8 @@ export interface MeasureOptions {
   readonly threads: number;
   /** What the schemes store keys and values as. Default: f16. */
   readonly kvType?: "f16" | "int8";
+  /** What the schemes hold adapters as. Default: source. */
+  readonly adapterType?: "source" | "int8";
   readonly onProgress: (line: string) => void;
 }
 
@@ -36,7 +38,7 @@ export interface MeasureOptions {
 export async function* measure(
   subject: Subject,
   variants: readonly Variant[],
-  { cache, threads, kvType, onProgress }: MeasureOptions,
+  { cache, onProgress, ...engine }: MeasureOptions,
 ): AsyncGenerator<Row, void> {
   const kept = join(cache, await fingerprint(subject));
   await mkdir(kept, { recursive: true });
@@ -44,7 +46,7 @@ export async function* measure(
   const remove = (): void => rmSync(made, { recursive: true, force: true });
   process.once("exit", remove);
   try {
-    yield* measureIn(made, kept, subject, variants, { threads, ...(kvType !== undefined && { kvType }) }, onProgress);
+    yield* measureIn(made, kept, subject, variants, engine, onProgress);
   } finally {
     process.off("exit", remove);
     remove();
@@ -57,7 +59,7 @@ async function* measureIn(
   kept: string,
   subject: Subject,
   variants: readonly Variant[],
-  engine: Pick<EngineOptions, "threads" | "kvType">,
+  engine: Pick<EngineOptions, "threads" | "kvType" | "adapterType">,
   onProgress: (line: string) => void,
 ): AsyncGenerator<Row, void> {
   onProgress(`${subject.name}: reference`);

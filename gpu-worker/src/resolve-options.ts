@@ -56,8 +56,8 @@ function routerAddress(address: string, { routerCa }: WorkerOptions): string {
 }
 
 const ENGINE_KEYS = [
-  "scheme", "activations", "kvType", "group", "headBits", "isa", "threads", "maxContext", "maxSequences", "maxStepTokens",
-  "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "memoryBytes",
+  "scheme", "activations", "kvType", "adapterType", "group", "headBits", "isa", "threads", "maxContext", "maxSequences",
+  "maxStepTokens", "maxPrefillTokens", "maxQueue", "kvBytes", "adapterBytes", "memoryBytes",
   "hostAdapterBytes", "prefixCache",
 ] as const satisfies readonly (keyof EngineOptions)[]; // prettier-ignore
 

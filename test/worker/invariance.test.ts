@@ -22,18 +22,21 @@ const VOCABULARY = 300;
 /** Bytes of a KV block of the tiny model: 2 layers, keys and values, 2 heads of 16 in fp16, 64 tokens. */
 const BLOCK_BYTES = 2 * 2 * 2 * 16 * 2 * 64;
 /** Bytes on the device of the largest adapter, c, and a small one beside it: the others have to come and go. */
-const ADAPTER_BYTES = 150_000;
+const ADAPTER_BYTES = { source: 150_000, int8: 42_000 } as const;
 const REQUESTS = 40;
 const AT_ONCE = 10;
 
 type Request = ReturnType<typeof request>;
 
-/** A worker that has one request at a time, computes every prompt at once and in full, and has room for everything. */
-let calm: TemporaryWorker;
+type AdapterType = keyof typeof ADAPTER_BYTES;
+
+/** Workers that have one request at a time, compute every prompt at once and in full, and have room for everything. */
+let calm: Record<AdapterType, TemporaryWorker>;
 beforeAll(async () => {
-  calm = await temporaryWorker(ADAPTERS, { prefixCache: false });
+  const start = (adapterType: AdapterType) => temporaryWorker(ADAPTERS, { prefixCache: false, adapterType });
+  calm = { source: await start("source"), int8: await start("int8") };
 });
-afterAll(async () => calm[Symbol.asyncDispose]());
+afterAll(async () => Promise.all(Object.values(calm).map((worker) => worker[Symbol.asyncDispose]())));
 
 function randomRequest(random: Random): Request {
   // Prompts begin alike for up to four blocks, so that there are prefixes to share, and part in the middle of one.
@@ -72,7 +75,7 @@ function resumed(wanted: Request, whole: Output, tokens: number): Request {
   return { ...wanted, response, resume: { tokenIds: whole.tokenIds.slice(0, tokens), textBytes: 0 } };
 }
 
-function randomOptions(random: Random): Partial<WorkerOptions> {
+function randomOptions(random: Random, adapterType: AdapterType): Partial<WorkerOptions> {
   const maxSequences = 3 + random.integer(6);
   return {
     maxSequences,
@@ -80,19 +83,22 @@ function randomOptions(random: Random): Partial<WorkerOptions> {
     maxPrefillTokens: 1 + random.integer(60),
     // The longest request takes 8 blocks: with few more than that, sequences give theirs up and begin again.
     kvBytes: (9 + random.integer(random.integer(2) === 0 ? 3 : 40)) * BLOCK_BYTES,
-    adapterBytes: ADAPTER_BYTES,
+    adapterType,
+    adapterBytes: ADAPTER_BYTES[adapterType],
     adapterWaitSeconds: 120,
     prefixCache: random.integer(4) > 0,
     threads: 1 + random.integer(2),
   };
 }
 
-test.each([1, 2, 3, 4, 5])("trace %i: every request returns what it returns alone", { timeout: 240_000 }, async (seed) => {
+const traces: [number, AdapterType][] = [[1, "source"], [2, "source"], [3, "source"], [4, "source"], [5, "int8"], [6, "int8"]];
+
+test.each(traces)("trace %i, adapters as %s: every request returns what it returns alone", { timeout: 240_000 }, async (seed, adapterType) => {
   const random = new Random(seed);
-  await using busy = await temporaryWorker(ADAPTERS, randomOptions(random));
+  await using busy = await temporaryWorker(ADAPTERS, randomOptions(random, adapterType));
   const requests = Array.from({ length: REQUESTS }, () => randomRequest(random));
   const alone: Output[] = [];
-  for (const wanted of requests) alone.push(await collect(calm.inference.generate(wanted)));
+  for (const wanted of requests) alone.push(await collect(calm[adapterType].inference.generate(wanted)));
 
   const outputs: { readonly index: number; readonly from: number; readonly output: Output }[] = [];
   let left = requests.map((_, index) => index);

@@ -91,7 +91,7 @@ double seconds_between(Clock::time_point start, Clock::time_point end) {
 class PolygraftDriver : public peer::Driver {
  public:
   PolygraftDriver(const char* model, uint32_t threads, const char* cache, pg_kv_type kv_type,
-                  const std::vector<std::string>& adapters) {
+                  pg_adapter_type adapter_type, const std::vector<std::string>& adapters) {
     pg_engine_options options = {};
     options.size = sizeof options;
     options.model_dir = model;
@@ -99,6 +99,7 @@ class PolygraftDriver : public peer::Driver {
     options.threads = threads;
     options.kv_bytes = uint64_t{2} << 30;
     options.kv_type = kv_type;
+    options.adapter_type = adapter_type;
     options.max_prefill_tokens = 512;  // no stream decodes for long while others still prepare
     options.no_prefix_cache = true;  // prompts recur over the rounds: each is to be computed
     pg_error error = {};
@@ -220,14 +221,15 @@ class PolygraftDriver : public peer::Driver {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string kv_type = argc > 4 ? argv[4] : "";
-  if (kv_type != "f16" && kv_type != "int8") {
-    std::fprintf(stderr, "usage: polygraft_driver MODEL_DIR THREADS CACHE_DIR f16|int8 ADAPTER_DIR...\n");
+  const std::string kv_type = argc > 4 ? argv[4] : "", adapter_type = argc > 5 ? argv[5] : "";
+  if ((kv_type != "f16" && kv_type != "int8") || (adapter_type != "source" && adapter_type != "int8")) {
+    std::fprintf(stderr, "usage: polygraft_driver MODEL_DIR THREADS CACHE_DIR f16|int8 source|int8 ADAPTER_DIR...\n");
     return 2;
   }
   try {
     PolygraftDriver driver(argv[1], static_cast<uint32_t>(std::atoi(argv[2])), argv[3],
-                           kv_type == "int8" ? PG_KV_INT8 : PG_KV_F16, {argv + 5, argv + argc});
+                           kv_type == "int8" ? PG_KV_INT8 : PG_KV_F16,
+                           adapter_type == "int8" ? PG_ADAPTER_INT8 : PG_ADAPTER_SOURCE, {argv + 6, argv + argc});
     return peer::serve(driver, "polygraft", driver.device());
   } catch (const std::exception& e) {
     peer::say("{\"error\":" + peer::quoted(e.what()) + "}");

@@ -8,6 +8,8 @@ export interface PeerContext {
   readonly threads: number;
   /** What polygraft stores keys and values as. */
   readonly kvType: "f16" | "int8";
+  /** What polygraft holds adapters as. */
+  readonly adapterType: "source" | "int8";
   readonly onProgress: (line: string) => void;
 }
 

@@ -11,7 +11,7 @@ let driver: Driver;
 beforeAll(async () => {
   cache = await mkdtemp(join(tmpdir(), "polygraft-"));
   const model = join(repository, "test/golden/llama2");
-  driver = await Driver.start("polygraft", { command: await buildPolygraftDriver(cache), args: [model, "1", cache, "f16"] });
+  driver = await Driver.start("polygraft", { command: await buildPolygraftDriver(cache), args: [model, "1", cache, "f16", "source"] });
 });
 afterAll(async () => {
   await driver?.stop();

@@ -21,7 +21,7 @@ export async function buildPolygraftDriver(cache: string): Promise<string> {
 }
 
 /** Starts polygraft's engine, driven through its C ABI. */
-export function startPolygraft({ cache, threads, kvType }: PeerContext, executable: string, files: ModelFiles, name: string): Promise<Driver> {
-  const args = [files.folder, String(threads), join(cache, "weights"), kvType, ...files.adapterFolders];
+export function startPolygraft({ cache, threads, kvType, adapterType }: PeerContext, executable: string, files: ModelFiles, name: string): Promise<Driver> {
+  const args = [files.folder, String(threads), join(cache, "weights"), kvType, adapterType, ...files.adapterFolders];
   return Driver.start(name, { command: executable, args });
 }

@@ -21,8 +21,9 @@ export class WholePath implements Contender {
     this.#vocabulary = vocabulary;
   }
 
-  static async start({ threads, kvType }: PeerContext, { folder, shape }: ModelFiles): Promise<WholePath> {
-    const fleet = await LocalFleet.start({ model: folder, workerArguments: ["--threads", String(threads), "--kv-type", kvType, "--max-prefill-tokens", "512"] });
+  static async start({ threads, kvType, adapterType }: PeerContext, { folder, shape }: ModelFiles): Promise<WholePath> {
+    const workerArguments = ["--threads", String(threads), "--kv-type", kvType, "--adapter-type", adapterType, "--max-prefill-tokens", "512"];
+    const fleet = await LocalFleet.start({ model: folder, workerArguments });
     return new WholePath(fleet, shape.vocabulary);
   }
 

@@ -64,6 +64,14 @@ typedef enum pg_kv_type {
   PG_KV_ANY = 0x7fffffff,  // never given: with it, C++ may read whatever number a caller gave, and refuse it
 } pg_kv_type;
 
+// What adapters are held as on the device.
+typedef enum pg_adapter_type {
+  PG_ADAPTER_DEFAULT = 0,  // source
+  PG_ADAPTER_SOURCE = 1,   // in the precision of their files
+  PG_ADAPTER_INT8 = 2,     // half of bf16's memory, with a scale for 128 elements of A, and for 16 outputs of B
+  PG_ADAPTER_ANY = 0x7fffffff,  // never given (see PG_KV_ANY)
+} pg_adapter_type;
+
 // How an engine is opened. Zero means the default where one is given.
 typedef struct pg_engine_options {
   uint32_t size;
@@ -86,6 +94,7 @@ typedef struct pg_engine_options {
   uint64_t memory_bytes;          // for all that a worker holds; what else is not set is planned from it. Default: no plan
   uint64_t host_adapter_bytes;    // of them, for adapters in host memory, which are the host's; default: by plan
   pg_kv_type kv_type;             // of keys and values; default: f16
+  pg_adapter_type adapter_type;   // of adapters on the device; default: source
 } pg_engine_options;
 
 // What an engine serves. Strings live as long as the engine.

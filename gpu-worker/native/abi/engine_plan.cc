@@ -73,14 +73,19 @@ BackendOptions backend_options(const pg_engine_options& options) {
   BackendOptions backend;
   backend.isa = options.isa != nullptr ? options.isa : "";
   backend.threads = in_range("threads", options.threads, 0, kMaxThreads);
-  // Nothing is rounded where the weights are not.
   if (options.kv_type != PG_KV_DEFAULT && options.kv_type != PG_KV_F16 && options.kv_type != PG_KV_F32 &&
       options.kv_type != PG_KV_INT8) {
     throw Error(PG_INVALID_ARGUMENT, "kv_type", "the type of keys and values is unknown: use f16, f32 or int8");
   }
+  // Nothing is rounded where the weights are not.
   const bool exact = options.activations == PG_ACTIVATIONS_F32 || options.scheme == PG_SCHEME_F32;
   backend.activations = exact ? PG_ACTIVATIONS_F32 : PG_ACTIVATIONS_INT8;
   backend.kv = options.kv_type == PG_KV_DEFAULT ? (exact ? PG_KV_F32 : PG_KV_F16) : options.kv_type;
+  if (options.adapter_type != PG_ADAPTER_DEFAULT && options.adapter_type != PG_ADAPTER_SOURCE &&
+      options.adapter_type != PG_ADAPTER_INT8) {
+    throw Error(PG_INVALID_ARGUMENT, "adapter_type", "the type of adapters is unknown: use source or int8");
+  }
+  backend.adapters = options.adapter_type == PG_ADAPTER_INT8 ? PG_ADAPTER_INT8 : PG_ADAPTER_SOURCE;
   return backend;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "bench/machine_limits.h"
+#include "cpu/adapter_packing.h"
 #include "cpu/cpu_kv_pool.h"
 #include "cpu/isa.h"
 #include "cpu/linear_plan.h"
@@ -151,8 +152,13 @@ struct Linear {
     in.scales.resize(static_cast<size_t>(rows) * w.groups);
     in.sums.resize(in.scales.size());
     in.scaled_sums.resize(in.scales.size());
-    in.quantized = {in.codes.data(),        in.scales.data(), in.sums.data(),
-                    in.scaled_sums.data(), w.blocks * 64,    w.groups};
+    in.quantized = {.codes = in.codes.data(),
+                    .scales = in.scales.data(),
+                    .sums = in.sums.data(),
+                    .scaled_sums = in.scaled_sums.data(),
+                    .stride = w.blocks * 64,
+                    .groups = w.groups,
+                    .group = w.group};
     return in;
   }
   void quantize(const Kernels& kernels, Input& in, uint32_t rows) const {
@@ -238,53 +244,62 @@ void bench_quantize(const Kernels& kernels) {
   }
 }
 
-// Rows over 8 adapters of rank 16 in bf16: the linear with quantize, shrink and expand against it without adapters.
+// Rows over 8 adapters of rank 16: the linear with quantize, shrink and expand against it without adapters.
 void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
   constexpr uint32_t kAdapters = 8, kRank = 16;
-  for (const Shape shape : kShapes) {
-    const Linear linear(Scheme::kW4, 32, shape.n, shape.k, pool);
-    std::vector<std::vector<uint16_t>> a(kAdapters), b(kAdapters);
-    for (uint32_t i = 0; i < kAdapters; ++i) {
-      a[i].assign(static_cast<size_t>(shape.k) * kLanes, 0x3c00);
-      b[i].assign(static_cast<size_t>(shape.n) * kRank, 0x3c00);
-    }
-    for (const uint32_t rows : {8u, 32u, 128u}) {
-      const std::string name = "lora 8 x r16 w4-g32 " + shape_name(shape) + " M=" + std::to_string(rows);
-      if (!wanted(name)) continue;
-      Linear::Input in = linear.input(rows);
-      std::vector<float> v(static_cast<size_t>(rows) * kRank);
-      std::vector<ExpandSpan> spans;
-      const uint32_t each = rows / kAdapters;
-      for (uint32_t i = 0; i < kAdapters; ++i)
-        spans.push_back({.first_row = i * each,
-                         .count = each,
-                         .rank = kRank,
-                         .type = AdapterType::kBf16,
-                         .scaling = 1,
-                         .b = b[i].data(),
-                         .v = v.data() + static_cast<size_t>(i) * each * kRank,
-                         .v_stride = kRank});
-      const auto base = [&] {
-        linear.quantize(kernels, in, rows);
-        linear.multiply(kernels, in, rows, true, {});
-      };
-      const auto adapted = [&] {
-        linear.quantize(kernels, in, rows);
+  for (const AdapterForm form : {AdapterForm::kBf16, AdapterForm::kInt8})
+    for (const Shape shape : kShapes) {
+      const Linear linear(Scheme::kW4, 32, shape.n, shape.k, pool);
+      const AdapterMatrix a = a_matrix(form, kRank, shape.k), b = b_matrix(form, kRank, shape.n);
+      const std::vector<uint8_t> source(static_cast<size_t>(std::max(shape.n, shape.k)) * kRank * 2, 0x3c);
+      const AlignedBuffer memory(kAdapters * (a.bytes() + b.bytes()));
+      const auto matrix_of = [&](uint32_t adapter) { return memory.as<uint8_t>() + adapter * (a.bytes() + b.bytes()); };
+      for (uint32_t i = 0; i < kAdapters; ++i) {
+        pack_a(form, AdapterType::kBf16, source.data(), kRank, shape.k, matrix_of(i));
+        pack_b(form, AdapterType::kBf16, source.data(), kRank, shape.n, matrix_of(i) + a.bytes());
+      }
+      for (const uint32_t rows : {8u, 32u, 128u}) {
+        const std::string name = std::string("lora 8 x r16 ") + (form == AdapterForm::kInt8 ? "int8" : "bf16") + " w4-g32 " +
+                                 shape_name(shape) + " M=" + std::to_string(rows);
+        if (!wanted(name)) continue;
+        Linear::Input in = linear.input(rows);
+        std::vector<RankTile> v(rows);
+        std::vector<ExpandSpan> spans;
+        const uint32_t each = rows / kAdapters;
         for (uint32_t i = 0; i < kAdapters; ++i)
-          kernels.shrink_tile({.a = a[i].data(),
-                               .type = AdapterType::kBf16,
-                               .k = shape.k,
-                               .rows = each,
-                               .x = in.x.data() + static_cast<size_t>(i) * each * shape.k,
-                               .x_stride = shape.k,
-                               .v = v.data() + static_cast<size_t>(i) * each * kRank,
-                               .v_stride = kRank});
-        linear.multiply(kernels, in, rows, true, spans);
-      };
-      const Seconds without = measure(base);
-      report(kernels, name, measure(adapted), 100 * without.best, "% of the base's speed");
+          spans.push_back({.first_row = i * each,
+                           .count = each,
+                           .rank = kRank,
+                           .form = form,
+                           .scaling = 1,
+                           .b = matrix_of(i) + a.bytes(),
+                           .tile_bytes = static_cast<uint32_t>(b.tile_bytes),
+                           .scales = reinterpret_cast<const float*>(matrix_of(i) + a.bytes() + b.scales_at()),
+                           .v = &v[i * each],
+                           .v_stride = 1});
+        const auto base = [&] {
+          linear.quantize(kernels, in, rows);
+          linear.multiply(kernels, in, rows, true, {});
+        };
+        const auto adapted = [&] {
+          linear.quantize(kernels, in, rows);
+          for (uint32_t i = 0; i < kAdapters; ++i)
+            kernels.shrink_tile({.a = matrix_of(i),
+                                 .form = form,
+                                 .scales = reinterpret_cast<const float*>(matrix_of(i) + a.scales_at()),
+                                 .k = shape.k,
+                                 .first_row = i * each,
+                                 .rows = each,
+                                 .quantized = form == AdapterForm::kInt8 ? &in.quantized : nullptr,
+                                 .x = in.x.data(),
+                                 .v = &v[i * each],
+                                 .v_stride = 1});
+          linear.multiply(kernels, in, rows, true, spans);
+        };
+        const Seconds without = measure(base);
+        report(kernels, name, measure(adapted), 100 * without.best, "% of the base's speed");
+      }
     }
-  }
 }
 
 // All heads of a model's layer at 1024 tokens: one decoded row, or the last 64 rows of a prompt.

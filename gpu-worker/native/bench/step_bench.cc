@@ -1,10 +1,10 @@
 // How many tokens a second the whole forward pass makes, on a model shape with random weights.
 //
 //   step_bench [--json] [--isa NAME] [--threads N] [--shape 135m|1.1b] [--group 32|64|128] [--steps N]
-//              [--filter TEXT]
+//              [--adapter-type source|int8] [--filter TEXT]
 //
 // Decoding: every sequence adds one token a step, at a context of 128 or 1024, without adapters or with eight of rank 16
-// (bf16, all projections) in turn. Prefill: one prompt of 512 tokens. Median and best step, and beside the wall time the
+// (bf16 or int8, all projections) in turn. Prefill: one prompt of 512 tokens. Median and best step, and beside the wall time the
 // CPU time of all threads: on a busy machine, that with --threads 1 is what can be compared.
 #include <algorithm>
 #include <chrono>
@@ -25,7 +25,7 @@ namespace {
 
 struct Options {
   bool json = false;
-  std::string isa, shape = "135m", filter;
+  std::string isa, shape = "135m", filter, adapter_type = "source";
   uint32_t threads = 0, group = 32, steps = 15;
 };
 
@@ -106,13 +106,14 @@ int main(int argc, char** argv) {
     if (i + 1 == argc) {
       std::fprintf(stderr,
                    "usage: step_bench [--json] [--isa NAME] [--threads N] [--shape 135m|1.1b] [--group N] [--steps N] "
-                   "[--filter TEXT]\n");
+                   "[--adapter-type source|int8] [--filter TEXT]\n");
       return 2;
     }
     const char* value = argv[++i];
     if (argument == "--isa") options.isa = value;
     if (argument == "--shape") options.shape = value;
     if (argument == "--filter") options.filter = value;
+    if (argument == "--adapter-type") options.adapter_type = value;
     if (argument == "--threads") options.threads = static_cast<uint32_t>(std::atoi(value));
     if (argument == "--group") options.group = static_cast<uint32_t>(std::atoi(value));
     if (argument == "--steps") options.steps = static_cast<uint32_t>(std::max(1, std::atoi(value)));
@@ -120,6 +121,7 @@ int main(int argc, char** argv) {
   BackendOptions backend_options;
   backend_options.isa = options.isa;
   backend_options.threads = options.threads;
+  if (options.adapter_type == "int8") backend_options.adapters = PG_ADAPTER_INT8;
   Bench bench(options, backend_options);
   bench.run("decode 1 stream, context 128", 1, 128, 1, false);
   bench.run("decode 8 streams, context 128", 8, 128, 1, false);

@@ -11,20 +11,24 @@ namespace polygraft {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kWorthHugePages = 2 * kHugePage;
+constexpr size_t kWorthHugePages = kHugePage;
 constexpr size_t kChunk = size_t{64} << 20;
 
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(bytes) {
   if (bytes == 0) return;
-  void* p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // A buffer that is worth huge pages begins at one; the addresses before it are never touched.
+  const size_t lead = bytes >= kWorthHugePages ? kHugePage : 0, mapped = bytes + lead;
+  void* p = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED)
     throw Error(PG_RESOURCE_EXHAUSTED, "", "the system refused " + std::to_string(bytes) + " bytes of memory");
+  auto* start = static_cast<std::byte*>(p);
+  if (lead > 0) start += (kHugePage - reinterpret_cast<uintptr_t>(p) % kHugePage) % kHugePage;
 #if defined(MADV_HUGEPAGE)
-  if (bytes >= kWorthHugePages) madvise(p, bytes, MADV_HUGEPAGE);
+  if (lead > 0) madvise(start, bytes, MADV_HUGEPAGE);
 #endif
-  memory_ = {static_cast<std::byte*>(p), [bytes](std::byte* start) { munmap(start, bytes); }};
+  memory_ = {start, [p, mapped](std::byte*) { munmap(p, mapped); }};
 }
 
 AlignedBuffer BufferArena::take(size_t bytes) {

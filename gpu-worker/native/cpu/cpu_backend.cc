@@ -30,6 +30,7 @@ uint32_t divide_up(uint32_t a, uint32_t b) { return (a + b - 1) / b; }
 
 constexpr uint64_t kRowTicket = 16'384;        // floats of a ticket of a row op: about 5 microseconds
 constexpr uint32_t kRopeRows = 16;             // rows of a ticket of rotary embedding
+constexpr uint32_t kFetchedFirst = 2048;       // bytes of an adapter's A asked for before they are needed
 constexpr uint64_t kLinearTicket = 1'000'000;  // multiply-adds of a ticket of a linear: about 10 microseconds
 
 }  // namespace
@@ -42,6 +43,7 @@ CpuBackend::CpuBackend(const Kernels& kernels, const BackendOptions& options)
     : kernels_(kernels),
       int8_(options.activations == PG_ACTIVATIONS_INT8),
       kv_type_(kv_type(options.kv)),
+      int8_adapters_(options.adapters == PG_ADAPTER_INT8),
       pool_(options.threads) {}
 
 std::unique_ptr<DeviceModel> CpuBackend::upload_model(const ModelConfig& config, ModelWeights weights,
@@ -53,10 +55,10 @@ std::unique_ptr<DeviceModel> CpuBackend::upload_model(const ModelConfig& config,
 }
 
 std::unique_ptr<DeviceAdapter> CpuBackend::upload_adapter(const ModelConfig& config, const AdapterWeights& adapter) {
-  return std::make_unique<CpuAdapter>(config, adapter);
+  return std::make_unique<CpuAdapter>(config, adapter, int8_adapters_);
 }
 uint64_t CpuBackend::adapter_bytes(const ModelConfig& config, const AdapterWeights& adapter) const {
-  return packed_adapter_bytes(config, adapter);
+  return packed_adapter_bytes(config, adapter, int8_adapters_);
 }
 uint64_t CpuBackend::kv_block_bytes(const ModelConfig& config) const {
   const KvLayout layout(config, kv_type_);
@@ -95,7 +97,9 @@ void CpuBackend::linear(const DeviceModel& model, const StepBatch& batch, const 
   const CpuModel& m = cpu_model(model);
   const LinearOp& op = m.layers[args.layer].linears[static_cast<size_t>(args.group)];
   const bool paired = args.epilogue == Epilogue::kSwiGlu;
-  plan_.build(op, args.layer, batch, args.x, shrunk_, paired);
+  prepare_forms(op, batch.rows(), args.x);
+  plan_.build(op, args.layer, batch, {.x = args.x, .forms = forms_.data(), .row_step = row_step(op, batch.rows())},
+              shrunk_, paired);
   size_t y_stride = 0;
   for (const TileRange& range : plan_.ranges) y_stride += range.n;
   const TileEpilogue epilogue = paired                             ? TileEpilogue::kSwiGlu
@@ -104,26 +108,51 @@ void CpuBackend::linear(const DeviceModel& model, const StepBatch& batch, const 
   run_linear(op, plan_, epilogue, args.x, batch.rows(), args.y, y_stride);
 }
 
+void CpuBackend::prepare_forms(const LinearOp& op, uint32_t rows, const float* x) {
+  if (forms_.size() < op.forms.size()) forms_.resize(op.forms.size());
+  for (size_t f = 0; f < op.forms.size(); ++f) forms_[f].prepare(op.forms[f], op.parts[0].matrix.k, rows, x);
+}
+
+uint32_t CpuBackend::row_step(const LinearOp& op, uint32_t rows) const {
+  return ticket_items(op.parts[0].matrix.k, kRowTicket, rows, pool_.threads());
+}
+
 void CpuBackend::run_linear(const LinearOp& op, const LinearPlan& plan, TileEpilogue epilogue, const float* x,
                             uint32_t rows, float* y, size_t y_stride) {
   const uint32_t k = op.parts[0].matrix.k;
 
-  // First: the input in each of its forms, and the rows of adapters shrunk, which see it as it comes.
-  if (forms_.size() < op.forms.size()) forms_.resize(op.forms.size());
-  for (size_t f = 0; f < op.forms.size(); ++f) forms_[f].prepare(op.forms[f], k, rows, x);
-  const uint32_t row_step = ticket_items(k, kRowTicket, rows, pool_.threads());
-  const uint32_t form_tickets = divide_up(rows, row_step);
-  const auto fill_forms = [&](uint32_t ticket) {
-    const size_t f = ticket / form_tickets;
-    const uint32_t first = ticket % form_tickets * row_step;
-    for (uint32_t row = first; row < std::min(rows, first + row_step); ++row)
-      forms_[f].fill(op.forms[f], kernels_, k, x, row);
+  // First: the input in each of its forms, and the rows of adapters shrunk. A ticket does both for its rows if there are
+  // enough of them to keep all threads busy; else the shrinks are shared out by themselves.
+  const auto pieces = static_cast<uint32_t>(plan.pieces.size());
+  const bool by_piece = pieces >= 2 * pool_.threads();
+  const auto shrink = [&](uint32_t first, uint32_t last) {
+    for (uint32_t i = first; i < last; ++i) kernels_.shrink_tile(plan.shrinks[i]);
   };
-  const uint32_t shrink_tickets = static_cast<uint32_t>(plan.shrink_tickets.size()) - 1;
-  const auto shrink = [&](uint32_t ticket) {
-    for (uint32_t i = plan.shrink_tickets[ticket]; i < plan.shrink_tickets[ticket + 1]; ++i)
-      kernels_.shrink_tile(plan.shrinks[i]);
+  // The matrix that a ticket begins with comes from memory where rows are few; what it reads on is asked for by the
+  // kernel, or by the CPU.
+  const auto fetch_shrink = [&](uint32_t index) {
+    if (index == pieces || plan.pieces[index].first_shrink == plan.pieces[index].last_shrink) return;
+    const uint8_t* a = plan.shrinks[plan.pieces[index].first_shrink].a;
+    for (uint32_t at = 0; at < kFetchedFirst; at += 64) __builtin_prefetch(a + at, 0, 2);
   };
+  const auto prepare = [&](uint32_t index) {
+    const RowPiece& piece = plan.pieces[index];
+    if (by_piece) fetch_shrink(index), fetch_shrink(index + 1);
+    for (size_t f = 0; f < op.forms.size(); ++f)
+      for (uint32_t row = piece.first_row; row < piece.first_row + piece.rows; ++row)
+        forms_[f].fill(op.forms[f], kernels_, k, x, row);
+    if (by_piece) shrink(piece.first_shrink, piece.last_shrink);
+  };
+  const auto shrink_ticket = [&](uint32_t ticket) {
+    shrink(plan.shrink_tickets[ticket], plan.shrink_tickets[ticket + 1]);
+  };
+  const uint32_t shrink_tickets = by_piece ? 0 : static_cast<uint32_t>(plan.shrink_tickets.size()) - 1;
+  const auto needed = [](const InputForm& form) { return form.group != 0 || form.order; };
+  uint32_t prepare_tickets = by_piece || std::ranges::any_of(op.forms, needed) ? pieces : 0;
+  if (!by_piece && plan.shrinks_read_forms) {
+    pool_.run(prepare_tickets, prepare);
+    prepare_tickets = 0;
+  }
 
   // Then: row blocks, and within one all columns, so that a block's activations stay in the cache.
   const bool paired = epilogue == TileEpilogue::kSwiGlu;
@@ -164,10 +193,7 @@ void CpuBackend::run_linear(const LinearOp& op, const LinearPlan& plan, TileEpil
                             .columns = std::min(kLanes, range.n - part_tile * kLanes)});
     }
   };
-  const auto needed = [](const InputForm& form) { return form.group != 0 || form.order; };
-  const bool any_form = std::ranges::any_of(op.forms, needed);
-  const uint32_t fill_tickets = any_form ? form_tickets * static_cast<uint32_t>(op.forms.size()) : 0;
-  pool_.run_stages(fill_tickets, fill_forms, shrink_tickets, shrink, row_blocks * tickets_per_block, multiply);
+  pool_.run_stages(prepare_tickets, prepare, shrink_tickets, shrink_ticket, row_blocks * tickets_per_block, multiply);
 }
 
 void CpuBackend::rope_and_store_kv(const DeviceModel& model, const StepBatch& batch, uint32_t layer, float* qkv,
@@ -281,7 +307,8 @@ std::span<const float> CpuBackend::logits(const DeviceModel& model, const StepBa
   for (uint32_t i = 0; i < rows; ++i)
     kernels_.rms_norm_row(x + static_cast<size_t>(batch.output_rows[i]) * hidden, m.final_norm.data(), hidden,
                           m.config.rms_eps, head_input_.data() + static_cast<size_t>(i) * hidden);
-  plan_.build(m.config.vocab_size);
+  prepare_forms(m.head(), rows, head_input_.data());
+  plan_.build(m.config.vocab_size, rows, row_step(m.head(), rows));
   run_linear(m.head(), plan_, TileEpilogue::kStore, head_input_.data(), rows, logits_.data(), vocab);
   return {logits_.data(), rows * vocab};
 }

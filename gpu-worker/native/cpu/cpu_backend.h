@@ -40,6 +40,10 @@ class CpuBackend : public Backend {
   void copy_kv_block(KvPool& kv, uint32_t from, uint32_t to) override;
 
  private:
+  // Room for an op's input in each of its forms.
+  void prepare_forms(const LinearOp& op, uint32_t rows, const float* x);
+  // Rows of a piece without an adapter (see LinearPlan).
+  uint32_t row_step(const LinearOp& op, uint32_t rows) const;
   // Runs an op over rows of x, tickets by tile and row block, after its input has its forms and the plan's shrinks are done.
   void run_linear(const LinearOp& op, const LinearPlan& plan, TileEpilogue epilogue, const float* x, uint32_t rows,
                   float* y, size_t y_stride);
@@ -52,10 +56,12 @@ class CpuBackend : public Backend {
   const Kernels& kernels_;
   const bool int8_;
   const KvType kv_type_;
+  const bool int8_adapters_;
   ThreadPool pool_;
   LinearPlan plan_;                 // reused by every linear op
   std::vector<FormScratch> forms_;  // reused likewise
-  std::vector<float> shrunk_, head_input_, logits_;
+  std::vector<RankTile> shrunk_;
+  std::vector<float> head_input_, logits_;
   std::vector<SequenceTicket> tickets_;
 };
 

@@ -19,25 +19,48 @@ struct TileRange {
   uint32_t output_offset;  // in the op's result
 };
 
+// Rows that have one adapter, or none, and the shrink tasks that are theirs alone.
+struct RowPiece {
+  uint32_t first_row, rows;
+  uint32_t first_shrink, last_shrink;
+};
+
+struct FormScratch;
+
+// What a plan is made for.
+struct LinearInput {
+  const float* x = nullptr;  // [rows][k]
+  const FormScratch* forms = nullptr;  // of the op, prepared for the rows
+  uint32_t row_step = 1;     // rows of a piece without an adapter
+};
+
 struct LinearPlan {
   std::vector<std::vector<ExpandSpan>> spans;  // by part, ascending rows
+  std::vector<RowPiece> pieces;                // of all rows, ascending
   std::vector<ShrinkTile> shrinks;
   std::vector<uint32_t> shrink_tickets;  // ticket i runs shrinks [shrink_tickets[i], shrink_tickets[i + 1])
   std::vector<TileRange> ranges;         // one for each part; gate and up share one
+  bool shrinks_read_forms = false;       // so that the forms must be there first: some adapter is in int8
 
-  // For `rows` rows of x and the sequences' adapters. `shrunk` grows to hold their rank-r vectors.
-  void build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const float* x, std::vector<float>& shrunk,
-             bool paired);
+  // For the rows of a step and its sequences' adapters. `shrunk` grows to hold their rank-r vectors.
+  void build(const LinearOp& op, uint32_t layer, const StepBatch& batch, const LinearInput& input,
+             std::vector<RankTile>& shrunk, bool paired);
   // For an op of one part without adapters: the head.
-  void build(uint32_t n);
+  void build(uint32_t n, uint32_t rows, uint32_t row_step);
 
  private:
   struct Segment {
     uint32_t first_row, count;
-    const CpuAdapter* adapter;
+    const CpuAdapter* adapter;  // or null
   };
-  // Those of kShrinkRows rows of a segment from its row `row`, into the vectors of its spans.
-  void add_shrinks(const LinearOp& op, uint32_t layer, const Segment& segment, uint32_t row, const float* x);
+  void join_sequences(const StepBatch& batch);
+  // The spans of a segment, whose vectors begin at `v`. Returns where the next one's begin.
+  RankTile* add_spans(const LinearOp& op, uint32_t layer, const Segment& segment, RankTile* v);
+  // Cuts a segment into pieces. Adapted ones get kShrinkRows rows, if there are so many, for each reads all of A.
+  void add_pieces(const LinearOp& op, uint32_t layer, const Segment& segment, const LinearInput& input);
+  // The shrink tasks of rows of a segment, into the vectors of its spans.
+  void add_shrinks(const LinearOp& op, uint32_t layer, const Segment& segment, uint32_t first_row, uint32_t rows,
+                   const LinearInput& input);
   void cut_shrink_tickets();
   std::vector<Segment> segments_;
 };

@@ -81,7 +81,8 @@ struct BackendOptions {
   std::string isa;       // empty: the best there is
   uint32_t threads = 0;  // 0: all cores
   pg_activations activations = PG_ACTIVATIONS_INT8;
-  pg_kv_type kv = PG_KV_F16;  // what keys and values are stored as
+  pg_kv_type kv = PG_KV_F16;                      // what keys and values are stored as
+  pg_adapter_type adapters = PG_ADAPTER_SOURCE;  // what adapters are held as
 };
 
 class Backend {

@@ -37,7 +37,9 @@ bool read_open_options(Napi::Object object, OpenOptions& out) {
          choose<pg_activations>(object, "activations", {{"int8", PG_ACTIVATIONS_INT8}, {"f32", PG_ACTIVATIONS_F32}},
                                 values.activations) &&
          choose<pg_kv_type>(object, "kvType", {{"f16", PG_KV_F16}, {"f32", PG_KV_F32}, {"int8", PG_KV_INT8}},
-                            values.kv_type);
+                            values.kv_type) &&
+         choose<pg_adapter_type>(object, "adapterType", {{"source", PG_ADAPTER_SOURCE}, {"int8", PG_ADAPTER_INT8}},
+                                 values.adapter_type);
 }
 
 Napi::Promise open_engine(Napi::Env env, std::unique_ptr<OpenOptions> options, Napi::Value on_progress) {

@@ -19,6 +19,8 @@ export interface NativeOptions {
   readonly activations?: "int8" | "f32";
   /** What keys and values are stored as. Default: "f16"; "f32" where activations are f32. */
   readonly kvType?: "f16" | "f32" | "int8";
+  /** What adapters are held as on the device: in the precision of their files, or in 8 bits. Default: "source". */
+  readonly adapterType?: "source" | "int8";
   /** Weights that share a scale: 32, 64 or 128. Default: 32. */
   readonly group?: number;
   /** Bits of embedding and head: 4, 8 or 32. Default: 8. */

@@ -280,6 +280,35 @@ test("a detached adapter serves on until its sequences end, and its memory comes
   expect(engine.load().adapterBytesUsed).toBe(before);
 });
 
+test("adapters in int8 take a quarter of f32's memory, answer nearly alike, and are the same in any batch", async () => {
+  const modelDir = `${folder.path}/model`;
+  const int8 = await openNativeEngine({ modelDir, threads: 2, maxSequences: 8, adapterType: "int8" });
+  const [adapter, source] = [await int8.openAdapter(`${folder.path}/adapter-2`), await engine.openAdapter(`${folder.path}/adapter-2`)];
+  const adapterSlot = await int8.attachAdapter(adapter);
+  expect(int8.load().adapterBytesUsed).toBe(adapter.deviceBytes);
+  expect(adapter.deviceBytes / source.deviceBytes).toBeLessThan(0.27);
+
+  // What the adapter adds to the log-probability of each token of a prompt, in int8 against f32.
+  const scored: EngineRequest = { prompt: prompt(...Array.from({ length: 100 }, (_, i) => (i * 53) % 320)), maxTokens: 1, promptLogprobs: true };
+  const scores = async (on: Engine, slot?: number): Promise<number[]> => {
+    const heard = await generate(on, slot === undefined ? scored : { ...scored, adapterSlot: slot });
+    return heard.scores.map(({ logprob }) => logprob);
+  };
+  const base = await scores(engine);
+  const added = (with_: number[]): number[] => with_.map((score, i) => score - (base[i] ?? Number.NaN));
+  const [rounded, exact] = [added(await scores(int8, adapterSlot)), added(await scores(engine, slots[1]))];
+  const product = (a: number[], b: number[]): number => a.reduce((sum, value, i) => sum + value * (b[i] ?? Number.NaN), 0);
+  expect(rounded).not.toEqual(exact);
+  expect(product(rounded, exact) / product(exact, exact)).toBeCloseTo(1, 2);
+
+  const request = { ...long, maxTokens: 20, logprobs: true, adapterSlot };
+  const alone = await generate(int8, request);
+  const batch = await Promise.all([request, { ...long, maxTokens: 30 }, request].map((it) => generate(int8, it)));
+  expect([batch[0]?.tokens, batch[2]?.tokens]).toEqual([alone.tokens, alone.tokens]);
+  for (const opened of [adapter, source]) opened.close();
+  await int8.close();
+});
+
 describe("what cannot be opened is refused by name", () => {
   const open = (options: object): Promise<Engine> => openNativeEngine({ modelDir: `${folder.path}/model`, ...options });
   const cases: [string, object][] = [

@@ -67,6 +67,7 @@ function engineOptions(): Option[] {
 
 function adapterOptions(): Option[] {
   return [
+    new Option("--adapter-type <name>", "what adapters are held as on the device; int8 is half of bf16 (default: source, as in their files)").choices(["source", "int8"]),
     new Option("--adapter-bytes <size>", "memory for adapters on the device (default: 512M)").argParser(byteSize),
     new Option("--host-adapter-bytes <size>", "host memory for adapters (default: 2G)").argParser(byteSize),
     new Option("--allow-hub [repos...]", 'adapters may come from "hf://": all, or those of "org/repo" or "org/*"'),

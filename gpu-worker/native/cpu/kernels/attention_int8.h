@@ -12,7 +12,6 @@ namespace polygraft::PG_ISA {
 namespace {
 
 inline constexpr uint32_t kKeySlab = 32;  // elements of a key that one slab of codes holds
-inline constexpr float kLargestWeight = 32767.0f;
 
 PG_INLINE uint32_t key_slabs(uint32_t head_dim) { return (head_dim + kKeySlab - 1) / kKeySlab; }
 
@@ -81,11 +80,11 @@ PG_INLINE float quantize_weights(const float* p, const float* value_scales, uint
   i32x16 largest = zero_i32();
   for (uint32_t t = 0; t < kBlockTokens; t += kLanes) largest = max(largest, bits(load(scaled + t)));
   const float amax = reduce_max_bits(largest);
-  const f32x16 inverse = set1(amax > kSmallestAmax ? kLargestWeight / amax : 0.0f);
+  const f32x16 inverse = set1(amax > kSmallestAmax ? kLargestInt16 / amax : 0.0f);
   for (uint32_t t = 0; t < kBlockTokens; t += kLanes) {
     store_low_halves(w + t, round_to_i32(mul(load(scaled + t), inverse)));
   }
-  return amax / kLargestWeight;
+  return amax / kLargestInt16;
 }
 
 // o_i[d..] += step_i w_i . V over pairs of tokens that have one of lo..hi-1, for kVectors x 16 elements from d.

@@ -65,6 +65,10 @@ struct TableSource : CodeSource {
   }
   PG_INLINE f32x16 at(uint32_t r, uint32_t j) const { return mul(scale, lookup(table, code(r, j))); }
 };
+// Byte j of each lane.
+PG_INLINE i32x16 signed_byte(i32x16 bytes, uint32_t j) {
+  return shift_right_signed(shift_left(bytes, 24 - static_cast<int>(8 * j)), 24);
+}
 struct ByteSource : CodeSource {
   f32x16 scale;
   PG_INLINE ByteSource(const TileMatrix& w, uint32_t tile) : CodeSource(w, tile), scale(zero()) {}
@@ -73,8 +77,7 @@ struct ByteSource : CodeSource {
     scale = load_f16(scales + static_cast<size_t>(s / slabs_per_group) * 16);
   }
   PG_INLINE f32x16 at(uint32_t r, uint32_t j) const {
-    const i32x16 bytes = load_codes(slab + r * 64);
-    return mul(scale, to_f32(shift_right_signed(shift_left(bytes, 24 - static_cast<int>(8 * j)), 24)));
+    return mul(scale, to_f32(signed_byte(load_codes(slab + r * 64), j)));
   }
 };
 

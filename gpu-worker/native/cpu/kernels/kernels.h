@@ -41,16 +41,33 @@ struct QuantizedRows {
   const float* scaled_sums;  // sums * scales: what W4 multiplies with its minimums
   uint32_t stride;           // 64 * blocks
   uint32_t groups;
+  uint32_t group;  // k that share a scale
+};
+
+// What an adapter's matrices are held as (layouts: cpu/cpu_adapter.h): in the precision of its source, or in int8.
+enum class AdapterForm : uint8_t { kF32, kF16, kBf16, kInt8 };
+
+inline constexpr uint32_t kAdapterGroup = 128;  // k of A that share a scale in int8: a multiple of every weight group
+
+// Sixteen elements of v = A x for one row. For int8 adapters they enter the second product as int16.
+union alignas(64) RankTile {
+  float values[kLanes];
+  struct {
+    int16_t codes[kLanes];
+    float step;  // what one unit of the codes stands for
+  } coded;
 };
 
 // Consecutive rows with one adapter module: y += scaling * B v.
 struct ExpandSpan {
   uint32_t first_row, count;
   uint32_t rank;
-  AdapterType type;
+  AdapterForm form;
   float scaling;
-  const void* b;   // [tile][rank][16]
-  float* v;  // [row - first_row][v_stride], what shrinking left
+  const uint8_t* b;     // by tile
+  uint32_t tile_bytes;  // of B
+  const float* scales;  // of int8, one for each tile
+  RankTile* v;          // [row - first_row][v_stride], what shrinking left
   uint32_t v_stride;
 };
 
@@ -81,16 +98,17 @@ struct LinearTile {
 
 // v = A x for sixteen rank rows.
 struct ShrinkTile {
-  const void* a;  // [k][16]
-  AdapterType type;
-  uint32_t k, rows;
-  const float* x;
-  size_t x_stride;
-  float* v;
-  size_t v_stride;
+  const uint8_t* a;
+  AdapterForm form;
+  const float* scales;  // of int8: [k / 128][16]
+  uint32_t k;
+  uint32_t first_row, rows;
+  const QuantizedRows* quantized;  // of int8, if the base product takes its input so; null: use x
+  const float* x;                  // [row][k], in the order in which it comes
+  RankTile* v;                     // of the first row
+  uint32_t v_stride;
 };
 
-// Rotates one row's heads and files its keys and values.
 // What keys and values are stored as.
 enum class KvType : uint8_t {
   kF32,
@@ -98,6 +116,7 @@ enum class KvType : uint8_t {
   kInt8,  // with one f32 scale for each token and head, of keys and of values
 };
 
+// Rotates one row's heads and files its keys and values.
 struct RopeRow {
   float* q;                              // [heads][head_dim], in place
   const float* k;                        // [kv_heads][head_dim]

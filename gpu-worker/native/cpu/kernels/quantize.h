@@ -6,6 +6,8 @@
 namespace polygraft::PG_ISA {
 namespace {
 
+inline constexpr float kLargestInt16 = 32767.0f;
+
 // The largest of values that are not negative, given as bits: as integers they are ordered like floats with NaN on top.
 PG_INLINE float reduce_max_bits(i32x16 v) {
   const int32_t most = reduce_max(v);

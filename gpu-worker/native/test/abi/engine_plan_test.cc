@@ -35,6 +35,15 @@ TEST(the_type_of_keys_and_values_follows_the_activations_unless_it_is_given) {
   CHECK_THROWS(PG_INVALID_ARGUMENT, "kv_type", "use f16, f32 or int8", check_options(given));
 }
 
+TEST(adapters_are_held_as_their_source_unless_int8_is_asked_for) {
+  pg_engine_options given = options();
+  CHECK(check_options(given).backend.adapters == PG_ADAPTER_SOURCE);
+  given.adapter_type = PG_ADAPTER_INT8;
+  CHECK(check_options(given).backend.adapters == PG_ADAPTER_INT8);
+  given.adapter_type = static_cast<pg_adapter_type>(9);
+  CHECK_THROWS(PG_INVALID_ARGUMENT, "adapter_type", "use source or int8", check_options(given));
+}
+
 TEST(zeros_are_defaults) {
   const EngineOptions checked = check_options(options());
   CHECK(checked.quantize.scheme == Scheme::kW4);

@@ -127,6 +127,48 @@ inline std::vector<uint8_t> adapter_bytes(const std::vector<float>& values, Adap
   return bytes;
 }
 
+inline std::vector<float> adapter_values(const std::vector<uint8_t>& bytes, AdapterType type) {
+  const size_t width = type == AdapterType::kF32 ? 4 : 2;
+  std::vector<float> values(bytes.size() / width);
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint16_t h = 0;
+    std::memcpy(width == 4 ? static_cast<void*>(&values[i]) : &h, &bytes[width * i], width);
+    if (width == 2) values[i] = type == AdapterType::kF16 ? fp16_to_float(h) : bf16_to_float(h);
+  }
+  return values;
+}
+
+// What int8 leaves of a module [shape.n][shape.k], by the definition: a scale for each rank row and 128 k of A, and for
+// each 16 outputs of B.
+inline AdapterModule held_in_int8(const AdapterModule& module, Shape2 shape) {
+  const auto round = [](std::vector<float>& values, size_t rows, size_t columns, size_t high, size_t wide) {
+    for (size_t top = 0; top < rows; top += high)
+      for (size_t left = 0; left < columns; left += wide) {
+        float amax = 0;
+        const auto each = [&](const auto& use) {
+          for (size_t r = top; r < std::min(rows, top + high); ++r)
+            for (size_t c = left; c < std::min(columns, left + wide); ++c) use(values[r * columns + c]);
+        };
+        each([&](float v) { amax = std::max(amax, std::abs(v)); });
+        each([&](float& v) { v = amax == 0 ? 0 : std::nearbyint(v * (127 / amax)) * (amax / 127); });
+      }
+  };
+  AdapterModule out = module;
+  out.type = AdapterType::kF32;
+  std::vector<float> a = adapter_values(module.a, module.type), b = adapter_values(module.b, module.type);
+  round(a, module.rank, shape.k, 1, 128);
+  round(b, shape.n, module.rank, 16, module.rank);
+  out.a = adapter_bytes(a, out.type);
+  out.b = adapter_bytes(b, out.type);
+  return out;
+}
+inline AdapterWeights held_in_int8(AdapterWeights adapter, const ModelConfig& config) {
+  for (size_t i = 0; i < adapter.modules.size(); ++i)
+    if (adapter.modules[i].rank > 0)
+      adapter.modules[i] = held_in_int8(adapter.modules[i], projection_shape(config, static_cast<Projection>(i % 7)));
+  return adapter;
+}
+
 // `targets`: bit for each Projection. `ranks` are taken in turn, so that modules differ.
 inline AdapterWeights random_adapter(const ModelConfig& c, uint32_t targets, const std::vector<uint32_t>& ranks,
                                      AdapterType type, uint32_t seed) {

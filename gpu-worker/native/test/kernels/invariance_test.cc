@@ -31,9 +31,10 @@ std::vector<Case> cases() {
   ModelConfig g128 = plain;
   g128.hidden_size = 576;  // 4.5 groups of 128
   g128.rope_scaling = {.kind = RopeScaling::Kind::kLinear, .factor = 2};
-  BackendOptions int8, f32, exact, int8_kv;
+  BackendOptions int8, f32, exact, int8_kv, int8_adapters, f32_int8_adapters;
+  int8_adapters.adapters = f32_int8_adapters.adapters = PG_ADAPTER_INT8;
   int8_kv.kv = PG_KV_INT8;
-  f32.activations = exact.activations = PG_ACTIVATIONS_F32;
+  f32.activations = exact.activations = f32_int8_adapters.activations = PG_ACTIVATIONS_F32;
   exact.kv = PG_KV_F32;
   return {
       {"w4 g32 int8", plain, {Scheme::kW4, 32, Scheme::kW8}, int8},
@@ -48,6 +49,12 @@ std::vector<Case> cases() {
       {"w8 g32 int8", plain, {Scheme::kW8, 32, Scheme::kW8}, int8},
       {"mixed int8, biases", biased, {.head = Scheme::kW8, .mixed = true}, int8},
       {"mixed f32 activations", plain, {.head = Scheme::kW8, .mixed = true}, f32},
+      {"w4 g32 int8, int8 adapters", plain, {Scheme::kW4, 32, Scheme::kW8}, int8_adapters},
+      {"w4 g64 int8, int8 adapters, window, tied", window, {Scheme::kW4, 64, Scheme::kW8}, int8_adapters},
+      {"w4 g128 int8, int8 adapters", g128, {Scheme::kW4, 128, Scheme::kW8}, int8_adapters},
+      {"mixed int8, int8 adapters, biases", biased, {.head = Scheme::kW8, .mixed = true}, int8_adapters},
+      {"w4 g32 f32 activations, int8 adapters", plain, {Scheme::kW4, 32, Scheme::kW8}, f32_int8_adapters},
+      {"f32, int8 adapters", normed, {Scheme::kF32, 0, Scheme::kF32}, int8_adapters},
       {"f32", normed, {Scheme::kF32, 0, Scheme::kF32}, exact},
   };
 }

@@ -54,7 +54,40 @@ struct LinearCase {
   bool int8;
   bool mixed = false;
   uint32_t layer = 1;
+  bool int8_adapters = false;
 };
+
+// scaling * B (A x) in double, and how far an engine may be off that holds v = A x as `c` says.
+struct Update {
+  std::vector<double> value, bound;
+};
+Update apply(const AdapterModule& m, uint32_t n, const std::vector<double>& x, const LinearCase& c) {
+  const std::vector<float> a = adapter_values(m.a, m.type), b = adapter_values(m.b, m.type);
+  Update y{std::vector<double>(n), std::vector<double>(n)};
+  for (uint32_t first = 0; first < m.rank; first += 16) {
+    const uint32_t last = std::min(m.rank, first + 16);
+    std::vector<double> v, v_bound;
+    double largest = 0;
+    for (uint32_t r = first; r < last; ++r) {
+      double sum = 0, magnitude = 0;
+      for (size_t k = 0; k < x.size(); ++k) {
+        sum += a[r * x.size() + k] * x[k];
+        magnitude += std::abs(a[r * x.size() + k] * x[k]);
+      }
+      v.push_back(sum);
+      v_bound.push_back(8 * kUlp * magnitude);
+      largest = std::max(largest, std::abs(sum) + v_bound.back());
+    }
+    for (uint32_t i = 0; i < n; ++i)
+      for (uint32_t r = first; r < last; ++r) {
+        const double weight = m.scaling * b[static_cast<size_t>(i) * m.rank + r];
+        y.value[i] += weight * v[r - first];
+        // In int16 an element of v is off by up to half of 1 / 32767 of the largest of its sixteen.
+        y.bound[i] += std::abs(weight) * (v_bound[r - first] + (c.int8_adapters ? largest * 0.501 / 32767 : 0));
+      }
+  }
+  return y;
+}
 
 // Runs one linear op for `rows` rows cut into `counts`, and compares with float64.
 void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group, const ModelConfig& config,
@@ -62,7 +95,10 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
                   const std::vector<AdapterWeights>& adapters, uint32_t seed) {
   const ModelWeights weights = random_weights(config, {c.scheme, c.group, Scheme::kW8, c.mixed}, seed);
   Engine engine(kernels, config, weights, adapters,
-                {.isa = {}, .threads = 2, .activations = c.int8 ? PG_ACTIVATIONS_INT8 : PG_ACTIVATIONS_F32});
+                {.isa = {},
+                 .threads = 2,
+                 .activations = c.int8 ? PG_ACTIVATIONS_INT8 : PG_ACTIVATIONS_F32,
+                 .adapters = c.int8_adapters ? PG_ADAPTER_INT8 : PG_ADAPTER_SOURCE});
   uint32_t rows = 0;
   std::vector<SequenceSpan> sequences;
   for (size_t i = 0; i < counts.size(); ++i) {
@@ -96,6 +132,7 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
   // Per projection: value and the sum of magnitudes that went into it, for the error bound.
   struct Result {
     std::vector<double> value, magnitude;
+    std::vector<double> extra_bound;  // of the adapter
   };
   const auto project = [&](size_t part, const std::vector<float>& row, int adapter) {
     const size_t p = static_cast<size_t>(parts[part].projection);
@@ -103,7 +140,7 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
     const oracle::Dense w = effective(matrix, c.int8);
     const std::vector<double> exact(row.begin(), row.end());
     const std::vector<double> in = input_of(matrix, row, c.int8);
-    Result r{oracle::multiply(w, in), std::vector<double>(w.n)};
+    Result r{oracle::multiply(w, in), std::vector<double>(w.n), std::vector<double>(w.n)};
     for (uint32_t n = 0; n < w.n; ++n)
       for (uint32_t i = 0; i < k; ++i) {
         // W4's sum runs over s*q and m apart, so their magnitudes count apart.
@@ -122,12 +159,13 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
       r.magnitude[n] += std::abs(bias[n]);
     }
     if (adapter >= 0 && adapters[adapter].modules[layer * 7 + p].rank > 0) {
-      const oracle::Dense update = oracle::delta(adapters[adapter].modules[layer * 7 + p], w.n, k);
-      const std::vector<double> extra = oracle::multiply(update, exact);
+      const AdapterModule& source = adapters[adapter].modules[layer * 7 + p];
+      const Update update = c.int8_adapters ? apply(held_in_int8(source, {w.n, k}), w.n, matrix.order.empty() ? in : exact, c)
+                                            : apply(source, w.n, exact, c);
       for (uint32_t n = 0; n < w.n; ++n) {
-        r.value[n] += extra[n];
-        for (uint32_t i = 0; i < k; ++i)
-          r.magnitude[n] += std::abs(update.values[static_cast<size_t>(n) * k + i] * exact[i]);
+        r.value[n] += update.value[n];
+        r.magnitude[n] += std::abs(update.value[n]);
+        r.extra_bound[n] = update.bound[n];
       }
     }
     return r;
@@ -145,13 +183,14 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
           for (size_t n = 0; n < value.size(); ++n) {
             const double silu = value[n] / (1 + std::exp(-value[n]));
             // |silu'| < 1.1; exp and the products round too.
-            bound[n] = 1.1 * bound[n] * std::abs(r.value[n]) + std::abs(silu) * 8 * kUlp * r.magnitude[n] +
+            bound[n] = 1.1 * bound[n] * std::abs(r.value[n]) +
+                       std::abs(silu) * (8 * kUlp * r.magnitude[n] + r.extra_bound[n]) +
                        8 * kUlp * std::abs(silu * r.value[n]);
             value[n] = silu * r.value[n];
           }
         } else {
           value.insert(value.end(), r.value.begin(), r.value.end());
-          for (const double m : r.magnitude) bound.push_back(8 * kUlp * m);
+          for (size_t n = 0; n < r.value.size(); ++n) bound.push_back(8 * kUlp * r.magnitude[n] + r.extra_bound[n]);
         }
       }
       for (size_t n = 0; n < columns; ++n) {
@@ -181,6 +220,13 @@ const std::vector<LinearCase> kLinearCases = {
     {Scheme::kF32, 0, false}, {Scheme::kW8, 32, false},  {Scheme::kW4, 0, true, true, 0}, {Scheme::kW4, 0, true, true, 1},
     {Scheme::kW4, 0, false, true, 0}, {Scheme::kW4, 0, false, true, 1}};
 
+// The same with int8 adapters.
+std::vector<LinearCase> int8_adapter_cases() {
+  std::vector<LinearCase> cases = kLinearCases;
+  for (LinearCase& c : cases) c.int8_adapters = true;
+  return cases;
+}
+
 }  // namespace
 
 TEST(linear_is_within_rounding_of_float64_for_every_scheme) {
@@ -190,9 +236,10 @@ TEST(linear_is_within_rounding_of_float64_for_every_scheme) {
                                                 random_adapter(config, 0x2a, {256, 3}, AdapterType::kBf16, 2),
                                                 random_adapter(config, 0x55, {8}, AdapterType::kF32, 3)};
   for (const Kernels* kernels : all_kernels())
-    for (const LinearCase& c : kLinearCases)
-      for (const LinearGroup group : kLinearGroups)
-        check_linear(*kernels, c, group, config, {1, 0, 4, 3, 2, 5}, {0, 1, -1, 1, 2, 0}, adapters, 5);
+    for (const std::vector<LinearCase>& cases : {kLinearCases, int8_adapter_cases()})
+      for (const LinearCase& c : cases)
+        for (const LinearGroup group : kLinearGroups)
+          check_linear(*kernels, c, group, config, {1, 0, 4, 3, 2, 5}, {0, 1, -1, 1, 2, 0}, adapters, 5);
 }
 
 TEST(linear_is_within_rounding_of_float64_for_every_row_count) {
@@ -203,6 +250,17 @@ TEST(linear_is_within_rounding_of_float64_for_every_row_count) {
   for (const Kernels* kernels : all_kernels())
     for (const uint32_t rows : {1u, 2u, 3u, 7u, 8u, 9u, 31u, 64u, 65u, 70u})
       check_linear(*kernels, {Scheme::kW4, 128, true}, LinearGroup::kGateUp, config, {rows, 1}, {-1, 0}, adapters, rows);
+}
+
+TEST(int8_adapters_of_every_rank_are_within_rounding_of_float64) {
+  ModelConfig config = odd_config();
+  config.hidden_size = 300;  // A's groups of 128 have a tail that is no slab of 32
+  for (const Kernels* kernels : all_kernels())
+    for (uint32_t rank = 1; rank <= 65; rank = rank < 20 ? rank + 1 : rank + 9) {
+      const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {rank}, AdapterType::kBf16, rank)};
+      for (const LinearGroup group : {LinearGroup::kQkv, LinearGroup::kGateUp})
+        check_linear(*kernels, int8_adapter_cases()[1], group, config, {1, 12, 1}, {0, 0, -1}, adapters, rank);
+    }
 }
 
 TEST(int8_activations_lose_at_most_half_a_step_of_each_group) {
@@ -249,6 +307,46 @@ TEST(rms_norm_is_within_rounding_of_float64) {
         CHECK_NEAR(y[i], expected, 8 * kUlp * std::abs(expected));
       }
     }
+}
+
+// What is planned for an adapter is what it takes.
+TEST(int8_adapters_take_half_the_memory_of_their_source) {
+  ModelConfig config = odd_config();
+  config.hidden_size = 256;
+  config.ffn_size = 512;
+  const AdapterWeights adapter = random_adapter(config, 0x7f, {16}, AdapterType::kBf16, 1);
+  uint64_t bytes[2];
+  for (const pg_adapter_type type : {PG_ADAPTER_SOURCE, PG_ADAPTER_INT8}) {
+    Engine engine(*all_kernels().front(), config, random_weights(config, {}, 1), {adapter}, {.isa = {}, .adapters = type});
+    CHECK_EQ(engine.adapters[0]->bytes(), engine.backend->adapter_bytes(config, adapter));
+    bytes[type == PG_ADAPTER_INT8] = engine.adapters[0]->bytes();
+  }
+  CHECK_NEAR(static_cast<double>(bytes[1]) / static_cast<double>(bytes[0]), 0.515, 0.015);
+}
+
+TEST(model_with_int8_adapters_agrees_with_float64) {
+  const ModelConfig config = odd_config();
+  const ModelWeights weights = random_weights(config, {Scheme::kF32, 0, Scheme::kF32}, 33);
+  const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {16, 5}, AdapterType::kBf16, 1),
+                                                random_adapter(config, 0x3c, {40}, AdapterType::kF16, 2)};
+  const oracle::Model model(config, weights);
+  const std::vector<Request> requests = {{random_tokens(config, 20, 1), 0}, {random_tokens(config, 30, 2), 1}};
+  for (const Kernels* kernels : all_kernels()) {
+    Engine engine(*kernels, config, weights, adapters,
+                  {.isa = {}, .threads = 2, .activations = PG_ACTIVATIONS_F32, .kv = PG_KV_F32, .adapters = PG_ADAPTER_INT8});
+    const auto logits = run(engine, requests, {7, 1});
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const AdapterWeights rounded = held_in_int8(adapters[i], config);
+      const auto expected = model.forward(requests[i].tokens, &rounded);
+      double largest = 0, error = 0;
+      for (size_t t = 0; t < expected.size(); ++t)
+        for (uint32_t v = 0; v < config.vocab_size; ++v) {
+          largest = std::max(largest, std::abs(expected[t][v]));
+          error = std::max(error, std::abs(logits[i][t][v] - expected[t][v]));
+        }
+      CHECK_NEAR(error / largest, 0, 1e-4);  // v in int16 loses up to 2^-16 of its largest element
+    }
+  }
 }
 
 TEST(model_in_f32_agrees_with_float64) {
