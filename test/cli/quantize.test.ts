@@ -45,6 +45,7 @@ interface Report {
   readonly calibrationTokens: number;
   readonly bytes: number;
   readonly projections: readonly Errors[];
+  readonly head?: Errors;
 }
 
 test("writes a folder that serves what the source serves", async () => {
@@ -90,6 +91,8 @@ test("calibrates, tells what outputs gained, and gives the same bytes again", as
     expect(outputs).toBeGreaterThan(0);
     expect(outputs).toBeLessThan(0.9 * roundedOutputs);
   }
+  expect(report.head?.projection).toBe("head");
+  expect(report.head?.outputs).toBeLessThan(0.9 * (report.head?.roundedOutputs ?? 0));
   const bytes = await readFile(join(path("first"), "model.safetensors"));
   expect(bytes.length).toBe(report.bytes);
   expect(bytes.equals(await readFile(join(path("second"), "model.safetensors")))).toBe(true);
@@ -103,6 +106,13 @@ test("a table of calibration shows both errors, also for a model of a short cont
   expect(stdout).toContain("outputs, written");
   expect(stdout).toMatch(/output error .* on 600 tokens/);
   expect(stdout).toContain("nf4-g32");
+  expect(stdout).not.toContain("head     ");
+});
+
+test("a head in 4 bits has a line of its own", async () => {
+  const { stdout } = await runCli(["quantize", model, "-o", path("head4"), "--head-bits", "4"]);
+  expect(stdout).toMatch(/\nhead {10}\d\.\d{3} % → \d\.\d{3} % \(-\d+ %\) of its weights/);
+  expect(stdout).toContain("head in 4 bits");
 });
 
 test("a model that was in 4 bits before loses nothing", async () => {

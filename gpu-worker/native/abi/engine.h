@@ -299,20 +299,20 @@ typedef struct pg_quantize_options {
 } pg_quantize_options;
 
 // What quantizing did. Errors are squared errors over squares of what was to be kept, mean over layers, by projection in
-// the order of the target mask.
+// the order of the target mask; the eighth is that of the head, 0 where that is not in 4 bits.
 typedef struct pg_quantize_report {
   uint32_t size;
   uint32_t layers;
   uint64_t parameters;             // of all matrices
   uint64_t bytes;                  // of the written file
-  double plain_weight_error[7];    // had groups ranged from their smallest to their largest weight
-  double weight_error[7];          // as written
-  double rounded_output_error[7];  // of outputs on the calibration tokens, had each weight been rounded by itself
-  double output_error[7];          // the same as written; both 0 without calibration
+  double plain_weight_error[8];    // had groups ranged from their smallest to their largest weight
+  double weight_error[8];          // as written
+  double rounded_output_error[8];  // of outputs on the calibration tokens, had each weight been rounded by itself
+  double output_error[8];          // the same as written; both 0 without calibration
 } pg_quantize_report;
 
 // Reads, quantizes and writes a checkpoint. Blocks for seconds, with calibration for minutes. Phases are "quantize" in
-// bytes, "calibrate" in linear layers and "compare" in layers. Deterministic: the same source, options and tokens give
+// bytes, "calibrate" in linear layers and pieces of the head, and "compare" in layers. Deterministic: the same source, options and tokens give
 // the same file on every machine. Nothing is left of `out_file` if it fails.
 pg_code pg_quantize(const pg_quantize_options* options, pg_progress progress, void* user, pg_quantize_report* out,
                     pg_error* error);

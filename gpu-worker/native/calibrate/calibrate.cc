@@ -19,6 +19,7 @@ namespace {
 
 // Of the diagonal, as in the GPTQ paper.
 constexpr double kDamping = 0.01;
+constexpr uint32_t kHeadRows = 8192;  // of the head in full precision at a time
 
 void check(const ModelConfig& config, const QuantizeOptions& options, const CalibrationTokens& calibration) {
   if (options.scheme != Scheme::kW4 && options.scheme != Scheme::kNf4)
@@ -45,6 +46,20 @@ void check_grids(const WeightMatrix& matrix, const std::string& name) {
                 "tensor " + name + " cannot be calibrated: its grid does not fit fp16; quantize without calibration");
 }
 
+// Rows of a matrix in 4 bits as a matrix, and back.
+WeightMatrix copy_rows(const WeightMatrix& from, uint32_t first, uint32_t rows) {
+  WeightMatrix to = allocate_matrix(rows, from.k, from.scheme, from.group);
+  std::copy_n(from.codes.begin() + static_cast<ptrdiff_t>(from.codes.size() / from.n * first), to.codes.size(), to.codes.begin());
+  std::copy_n(from.scales.begin() + ptrdiff_t{from.groups()} * first, to.scales.size(), to.scales.begin());
+  std::copy_n(from.minimums.begin() + ptrdiff_t{from.groups()} * first, to.minimums.size(), to.minimums.begin());
+  return to;
+}
+void put_rows(const WeightMatrix& from, uint32_t first, WeightMatrix& to) {
+  std::ranges::copy(from.codes, to.codes.begin() + static_cast<ptrdiff_t>(to.codes.size() / to.n * first));
+  std::ranges::copy(from.scales, to.scales.begin() + ptrdiff_t{to.groups()} * first);
+  std::ranges::copy(from.minimums, to.minimums.begin() + ptrdiff_t{to.groups()} * first);
+}
+
 class Calibration {
  public:
   Calibration(const WeightSource& source, const ModelConfig& config, const CalibrationTokens& calibration,
@@ -55,7 +70,8 @@ class Calibration {
         list_(named_weights(config, weights)),
         gain_(gain),
         runner_(config, backend, calibration.sequence),
-        meter_(progress, "calibrate", uint64_t{config.layers} * 4),
+        head_(config.tied_head ? weights.embedding : weights.head),
+        meter_(progress, "calibrate", uint64_t{config.layers} * 4 + (with_head() ? head_pieces() : 0)),
         residual_(calibration.tokens.size() * config.hidden_size) {
     for (size_t row = 0; row < calibration.tokens.size(); ++row)
       for (uint32_t c = 0; c < config.hidden_size; ++c)
@@ -64,10 +80,44 @@ class Calibration {
 
   void run() {
     for (uint32_t layer = 0; layer < config_.layers; ++layer) run_layer(weights_.layers[layer]);
+    if (with_head()) run_head();
     meter_.finish();
   }
 
  private:
+  bool with_head() const { return head_.scheme == Scheme::kW4; }
+  uint32_t head_pieces() const { return (head_.n + kHeadRows - 1) / kHeadRows; }
+
+  // Piece by piece, for in full precision a vocabulary's matrix may be as large as the model in 4 bits.
+  void run_head() {
+    LayerWeights norm;
+    norm.attention_norm = norm.mlp_norm = weights_.final_norm;
+    runner_.load(std::move(norm));
+    runner_.normalize(0, residual_, input_);
+    const uint32_t k = head_.k;
+    Gram gram(k);
+    gram.add(input_.data(), static_cast<uint32_t>(input_.size() / k));
+    const Feedback feedback = factorize(gram, kDamping);
+    const std::string& name = name_of(head_);
+    OutputError rounded, calibrated;
+    for (uint32_t first = 0; first < head_.n; first += kHeadRows) {
+      const uint32_t rows = std::min(kHeadRows, head_.n - first);
+      std::vector<float> values(size_t{rows} * k);
+      read_weights(source_.at(name), name, uint64_t{first} * k, values, true);
+      WeightMatrix piece = copy_rows(head_, first, rows);
+      add(output_error(values.data(), piece, gram), rounded);
+      quantize_with_feedback(values.data(), feedback, piece);
+      check_grids(piece, name);
+      add(output_error(values.data(), piece, gram), calibrated);
+      put_rows(piece, first, head_);
+      meter_.add(1);
+    }
+    if (rounded.output > 0) {
+      gain_.rounded[kHeadError] = rounded.error / rounded.output;
+      gain_.calibrated[kHeadError] = calibrated.error / calibrated.output;
+    }
+  }
+
   void run_layer(LayerWeights& layer) {
     runner_.load(layer);
     runner_.normalize(0, residual_, input_);
@@ -108,6 +158,10 @@ class Calibration {
     meter_.add(1);
   }
 
+  static void add(const OutputError& part, OutputError& sum) {
+    sum.error += part.error;
+    sum.output += part.output;
+  }
   void add(const OutputError& part, double& mean) const {
     if (part.output > 0) mean += part.error / part.output / config_.layers;
   }
@@ -122,6 +176,7 @@ class Calibration {
   const std::vector<NamedWeight> list_;
   CalibrationGain& gain_;
   LayerRunner runner_;
+  WeightMatrix& head_;
   Progress meter_;
   std::vector<float> residual_, input_, output_;  // [tokens][…]
 };

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "calibrate/compensate.h"
+#include "calibrate/weight_error.h"
 #include "model/backend.h"
 #include "model/weight_source.h"
 #include "model/loader.h"
@@ -22,14 +23,16 @@ struct CalibrationTokens {
   uint32_t sequence = 512;  // tokens that see each other
 };
 
-// What it gained: squared error over squared output of each projection, mean over layers, without and with calibration.
+// What it gained: squared error over squared output of each projection, mean over layers, without and with calibration;
+// and of the head, if that is in 4 bits.
 struct CalibrationGain {
-  std::array<double, 7> rounded{}, calibrated{};
+  std::array<double, kErrorKinds> rounded{}, calibrated{};
 };
 
-// Linear layers become `options.scheme` (kW4 or kNf4) by compensate.h; embedding and head are rounded as without
-// calibration. `backend` must compute activations in f32. Phases "quantize" and "calibrate" (in linear groups, not
-// bytes). Throws Error(PG_INVALID_ARGUMENT, "tokens" or "scheme").
+// Linear layers become `options.scheme` (kW4 or kNf4) by compensate.h, and so does a head in 4 bits, on the outputs of the
+// final norm. Embeddings are rounded as without calibration, but for one that is such a head. `backend` must compute
+// activations in f32. Phases "quantize" and "calibrate" (in linear groups and pieces of the head, not bytes). Throws
+// Error(PG_INVALID_ARGUMENT, "tokens" or "scheme").
 ModelWeights calibrate_checkpoint(const WeightSource& source, const ModelConfig& config,
                                   const QuantizeOptions& options, const CalibrationTokens& calibration,
                                   Backend& backend, const LoadProgress& progress, CalibrationGain& gain);

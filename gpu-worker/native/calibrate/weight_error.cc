@@ -59,19 +59,25 @@ Sums compare(const SourceTensor& source, const std::string& name, const WeightMa
 WeightError weight_error(const WeightSource& source, const ModelConfig& config, ModelWeights& weights,
                          const LoadProgress& progress) {
   WeightError error;
-  Progress meter(progress, "compare", config.layers);
+  const WeightMatrix& head = config.tied_head ? weights.embedding : weights.head;
+  const bool of_head = head.scheme == Scheme::kW4;
+  Progress meter(progress, "compare", config.layers + (of_head ? 1 : 0));
   const std::vector<NamedWeight> list = named_weights(config, weights);
+  const auto add = [&](const WeightMatrix& matrix, size_t kind, uint32_t count) {
+    if (matrix.scheme == Scheme::kF32) return;
+    const auto named =
+        std::find_if(list.begin(), list.end(), [&](const NamedWeight& weight) { return weight.matrix == &matrix; });
+    const Sums sums = compare(source.at(named->name), named->name, matrix);
+    if (sums.weights == 0) return;
+    error.plain[kind] += sums.plain / sums.weights / count;
+    error.stored[kind] += sums.stored / sums.weights / count;
+  };
   for (const LayerWeights& layer : weights.layers) {
-    for (size_t p = 0; p < 7; ++p) {
-      const WeightMatrix& matrix = layer.projections[p];
-      if (matrix.scheme == Scheme::kF32) continue;
-      const auto named =
-          std::find_if(list.begin(), list.end(), [&](const NamedWeight& weight) { return weight.matrix == &matrix; });
-      const Sums sums = compare(source.at(named->name), named->name, matrix);
-      if (sums.weights == 0) continue;
-      error.plain[p] += sums.plain / sums.weights / config.layers;
-      error.stored[p] += sums.stored / sums.weights / config.layers;
-    }
+    for (size_t p = 0; p < 7; ++p) add(layer.projections[p], p, config.layers);
+    meter.add(1);
+  }
+  if (of_head) {
+    add(head, kHeadError, 1);
     meter.add(1);
   }
   meter.finish();

@@ -45,9 +45,9 @@ bool read_options(Napi::Object object, Options& out) {
                          values.grid);
 }
 
-Napi::Float64Array numbers(Napi::Env env, const double (&values)[7]) {
-  Napi::Float64Array array = Napi::Float64Array::New(env, 7);
-  for (size_t i = 0; i < 7; ++i) array[i] = values[i];
+Napi::Float64Array numbers(Napi::Env env, const double (&values)[8]) {
+  Napi::Float64Array array = Napi::Float64Array::New(env, 8);
+  for (size_t i = 0; i < 8; ++i) array[i] = values[i];
   return array;
 }
 

@@ -39,7 +39,7 @@ export interface QuantizeHooks {
   readonly signal?: AbortSignal;
 }
 
-/** What it did to one projection, mean over layers; errors are squared, over the squares of what was to be kept. */
+/** What it did to one projection, mean over layers, or to the head; errors are squared, over the squares of what was to be kept. */
 export interface ProjectionErrors {
   readonly projection: string;
   /** Of the weights, had each group ranged from its smallest to its largest weight. */
@@ -60,6 +60,8 @@ export interface QuantizeReport {
   /** 0 without calibration. */
   readonly calibrationTokens: number;
   readonly projections: readonly ProjectionErrors[];
+  /** Of the output head, which is the embedding too where they are tied. Absent where it is not in 4 bits. */
+  readonly head?: ProjectionErrors;
 }
 
 const CALIBRATION_TOKENS = 8192;
@@ -143,15 +145,21 @@ async function writeWeights(
 
 function describe(report: NativeQuantizeReport, tokens: Uint32Array | undefined): QuantizeReport {
   const { layers, parameters, bytes } = report;
-  const projections = PROJECTIONS.map((projection, index) => ({
+  const errors = (projection: string, index: number): ProjectionErrors => ({
     projection,
     plainWeights: report.plainWeightError[index] ?? 0,
     weights: report.weightError[index] ?? 0,
     ...(tokens === undefined
       ? {}
       : { roundedOutputs: report.roundedOutputError[index] ?? 0, outputs: report.outputError[index] ?? 0 }),
-  }));
-  return { layers, parameters, bytes, calibrationTokens: tokens?.length ?? 0, projections };
+  });
+  const head = errors("head", PROJECTIONS.length);
+  return {
+    layers, parameters, bytes,
+    calibrationTokens: tokens?.length ?? 0,
+    projections: PROJECTIONS.map(errors),
+    ...(head.plainWeights === 0 ? {} : { head }),
+  };
 }
 
 async function exists(path: string): Promise<boolean> {

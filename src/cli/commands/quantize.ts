@@ -36,7 +36,7 @@ export function quantizeCommand(): Command {
     .addHelpText(
       "after",
       `
-Errors are squared errors over the squares of what was to be kept, mean over layers.
+Errors are squared errors over the squares of what was to be kept, mean over layers. A head in 4 bits has a line of its own.
 
 Examples:
   polygraft quantize ./llama --output ./llama-w4
@@ -79,9 +79,18 @@ function summary(options: QuantizeCommandOptions, report: QuantizeReport): strin
   const gain = onGrid
     ? "weight error  none: the weights lie on this grid already"
     : calibrated
-      ? `output error  ${change(report, "roundedOutputs", "outputs")} on ${report.calibrationTokens} tokens, against each weight rounded by itself`
-      : `weight error  ${change(report, "plainWeights", "weights")}, against groups from their smallest to their largest weight`;
-  const lines = [formatTable(calibrated ? [...weightColumns, ...outputColumns] : weightColumns, report.projections), gain];
+      ? `output error  ${change(report.projections, "roundedOutputs", "outputs")} on ${report.calibrationTokens} tokens, against each weight rounded by itself`
+      : `weight error  ${change(report.projections, "plainWeights", "weights")}, against groups from their smallest to their largest weight`;
+  const rows = report.head === undefined ? report.projections : [...report.projections, report.head];
+  const lines = [formatTable(calibrated ? [...weightColumns, ...outputColumns] : weightColumns, rows), gain];
+  if (report.head !== undefined) {
+    const { head } = report;
+    lines.push(
+      calibrated
+        ? `head          ${change([head], "roundedOutputs", "outputs")} of its outputs, likewise`
+        : `head          ${change([head], "plainWeights", "weights")} of its weights, likewise`,
+    );
+  }
   const size = `${(report.bytes / 1e6).toFixed(1)} MB, ${((8 * report.bytes) / report.parameters).toFixed(2)} bits a weight`;
   lines.push(`wrote         ${output}: ${scheme}-g${groupSize}, head in ${headBits} bits, ${size}`, "");
   return lines.join("\n");
@@ -91,8 +100,8 @@ type Error = Exclude<keyof ProjectionErrors, "projection">;
 
 const percent = (value: number | undefined): string => `${(100 * (value ?? 0)).toFixed(3)} %`;
 
-function change({ projections }: QuantizeReport, before: Error, after: Error): string {
-  const mean = (key: Error): number => projections.reduce((sum, errors) => sum + (errors[key] ?? 0), 0) / projections.length;
+function change(rows: readonly ProjectionErrors[], before: Error, after: Error): string {
+  const mean = (key: Error): number => rows.reduce((sum, errors) => sum + (errors[key] ?? 0), 0) / rows.length;
   const [from, to] = [mean(before), mean(after)];
   return `${percent(from)} → ${percent(to)} (${from > 0 ? `${to > from ? "+" : ""}${((100 * (to - from)) / from).toFixed(0)} %` : "nothing to gain"})`;
 }
