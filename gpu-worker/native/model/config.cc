@@ -42,7 +42,19 @@ const Family& read_family(const JsonObject& json) {
               "is " + quote_json(found.substr(0, 64)) + "; this engine serves " + known);
 }
 
-RopeScaling read_rope_scaling(const JsonObject& json, uint32_t max_position) {
+// LongRoPE with the same divisors for short and for long texts, which is a divisor for each pair of dimensions and no more.
+std::vector<float> read_divisors(const JsonObject& json, const char* key, uint32_t head_dim) {
+  const std::vector<double> given = json.numbers("long_factor", 1e-3, 1e6);
+  if (given.size() != head_dim / 2)
+    json.refuse(PG_FAILED_PRECONDITION, "long_factor", "must have a number for each of " + std::to_string(head_dim / 2) + " pairs of dimensions");
+  if (json.numbers("short_factor", 1e-3, 1e6) != given)
+    json.refuse(PG_UNIMPLEMENTED, key, "is LongRoPE whose short_factor and long_factor differ, which is not served");
+  if (json.number("attention_factor", 0, 1e6, 0.0) != 1.0)
+    json.refuse(PG_UNIMPLEMENTED, key, "is LongRoPE with an attention_factor other than 1, which is not served");
+  return {given.begin(), given.end()};
+}
+
+RopeScaling read_rope_scaling(const JsonObject& json, const ModelConfig& config) {
   RopeScaling scaling;
   const char* key = json.has("rope_type") ? "rope_type" : "type";
   const std::string type = json.string(key).value_or("default");
@@ -58,10 +70,14 @@ RopeScaling read_rope_scaling(const JsonObject& json, uint32_t max_position) {
     if (scaling.high_freq_factor <= scaling.low_freq_factor)
       json.refuse(PG_FAILED_PRECONDITION, "high_freq_factor", "must be above low_freq_factor");
     scaling.original_max_position =
-        static_cast<uint32_t>(json.integer("original_max_position_embeddings", 1, 1u << 24, max_position));
+        static_cast<uint32_t>(json.integer("original_max_position_embeddings", 1, 1u << 24, config.max_position));
+  } else if (type == "longrope") {
+    scaling.kind = RopeScaling::Kind::kFactors;
+    scaling.factors = read_divisors(json, key, config.head_dim);
+    return scaling;
   } else {
     json.refuse(PG_UNIMPLEMENTED, key,
-                "is " + quote_json(type.substr(0, 32)) + "; this engine serves \"default\", \"linear\" and \"llama3\"");
+                "is " + quote_json(type.substr(0, 32)) + "; this engine serves \"default\", \"linear\", \"llama3\" and \"longrope\"");
   }
   scaling.factor = static_cast<float>(json.number("factor", 1e-3, 1e6));
   return scaling;
@@ -77,9 +93,9 @@ void read_rope(const JsonObject& json, ModelConfig& config) {
       if (value.is_object())
         parameters->refuse(PG_UNIMPLEMENTED, key.c_str(), "sets RoPE for single layers, which is not served");
     theta = parameters->number("rope_theta", 1, 1e12, theta);
-    config.rope_scaling = read_rope_scaling(*parameters, config.max_position);
+    config.rope_scaling = read_rope_scaling(*parameters, config);
   } else if (const auto scaling = json.object("rope_scaling")) {
-    config.rope_scaling = read_rope_scaling(*scaling, config.max_position);
+    config.rope_scaling = read_rope_scaling(*scaling, config);
   }
   config.rope_theta = static_cast<float>(theta);
 }

@@ -25,8 +25,6 @@ void check(const ModelConfig& config, const std::string& family) {
     throw Error(PG_UNIMPLEMENTED, key,
                 std::string(key) + ": " + what + ": quantize the Hugging Face folder that the file was made from");
   };
-  if (config.rope_scaling.kind == RopeScaling::Kind::kFactors)
-    refuse("rope_freqs.weight", "a config.json cannot name RoPE's divisors one by one");
   const bool attention = (family == "llama" || family == "qwen3") && config.qkv_bias;
   if ((config.qkv_bias && !attention && family != "qwen2") || config.o_bias != attention)
     refuse("blk.0.attn_output.bias", "a config.json gives biases to all matrices of attention or to none");
@@ -34,10 +32,26 @@ void check(const ModelConfig& config, const std::string& family) {
     refuse("blk.0.ffn_gate.bias", "only a Llama's config.json has biases of the MLP");
 }
 
+// As LongRoPE, which names them one by one, the same for short and for long texts, and nothing else of it.
+void write_divisors(const ModelConfig& config, std::ostream& out) {
+  out << ",\n  \"rope_scaling\": {\"rope_type\": \"longrope\", \"attention_factor\": 1.0"
+      << ", \"original_max_position_embeddings\": " << config.max_position;
+  for (const char* key : {"short_factor", "long_factor"}) {
+    out << ",\n    \"" << key << "\": [";
+    for (size_t i = 0; i < config.rope_scaling.factors.size(); ++i) out << (i > 0 ? ", " : "") << config.rope_scaling.factors[i];
+    out << "]";
+  }
+  out << "}";
+}
+
 void write_rope(const ModelConfig& config, std::ostream& out) {
   const RopeScaling& rope = config.rope_scaling;
   out << ",\n  \"rope_theta\": " << config.rope_theta;
   if (rope.kind == RopeScaling::Kind::kNone) return;
+  if (rope.kind == RopeScaling::Kind::kFactors) {
+    write_divisors(config, out);
+    return;
+  }
   out << ",\n  \"rope_scaling\": {\"factor\": " << rope.factor;
   if (rope.kind == RopeScaling::Kind::kLinear) {
     out << ", \"rope_type\": \"linear\"}";

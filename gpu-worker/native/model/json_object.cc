@@ -75,6 +75,19 @@ std::optional<JsonObject> JsonObject::object(const char* key) const {
   return JsonObject(*value, source_, path_of(key));
 }
 
+std::vector<double> JsonObject::numbers(const char* key, double low, double high) const {
+  const Json* value = get(key);
+  if (value == nullptr) return {};
+  if (!value->is_array()) refuse(PG_FAILED_PRECONDITION, key, "must be a list of numbers");
+  std::vector<double> all;
+  for (const Json& item : value->array()) {
+    if (!item.is_number() || !(item.number() >= low && item.number() <= high))
+      refuse(PG_FAILED_PRECONDITION, key, "must hold numbers from " + show(low) + " to " + show(high));
+    all.push_back(item.number());
+  }
+  return all;
+}
+
 std::vector<uint64_t> JsonObject::integers(const char* key, uint64_t low, uint64_t high) const {
   const Json* value = get(key);
   if (value == nullptr) return {};

@@ -28,6 +28,8 @@ class JsonObject {
   double number(const char* key, double low, double high, std::optional<double> fallback = {}) const;
   std::optional<std::string> string(const char* key) const;
   std::optional<JsonObject> object(const char* key) const;
+  // An array of finite numbers, each in the range; empty when not set.
+  std::vector<double> numbers(const char* key, double low, double high) const;
   // An integer or an array of integers, each in the range; empty when not set.
   std::vector<uint64_t> integers(const char* key, uint64_t low, uint64_t high) const;
   // A string or an array of strings; empty when not set.

@@ -2,9 +2,13 @@
 #include <filesystem>
 
 #include "abi/engine.h"
+#include "model/config.h"
+#include "model/loader.h"
 #include "test/check.h"
 #include "test/support/files.h"
+#include "test/support/gguf_model.h"
 #include "test/support/golden.h"
+#include "test/support/weights.h"
 
 using polygraft::files::TempDir;
 
@@ -131,4 +135,19 @@ TEST(it_can_be_cancelled_in_every_phase) {
     CHECK_EQ(q.run(stop), PG_CANCELLED);
     CHECK(!std::filesystem::exists(q.out));
   }
+}
+
+// The converter writes Llama 3's scaling as a divisor for each pair of dimensions; config.json carries them on.
+TEST(divisors_of_rope_go_from_a_gguf_file_into_the_folder) {
+  Quantized q;
+  const TempDir source;
+  q.model = source / "llama3.gguf";
+  polygraft::files::write_file(q.model, polygraft::files::gguf_of_folder(golden_dir("llama3"), polygraft::files::GgufMatrices::kF32));
+  CHECK_EQ(q.run(), PG_OK);
+  const polygraft::ModelConfig file = polygraft::read_model_config(q.model), folder = polygraft::read_model_config(q.dir.path());
+  CHECK(file.rope_scaling.kind == polygraft::RopeScaling::Kind::kFactors);
+  CHECK(folder.rope_scaling.kind == file.rope_scaling.kind);
+  CHECK(folder.rope_scaling.factors == file.rope_scaling.factors);
+  const polygraft::LoadedModel written = polygraft::load_model(q.dir.path(), {}, "", {});
+  CHECK(polygraft::weights_equal(written.weights, polygraft::load_model(golden_dir("llama3"), {}, "", {}).weights));
 }

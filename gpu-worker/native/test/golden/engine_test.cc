@@ -7,6 +7,8 @@
 #include "test/check.h"
 #include "test/kernels/fixture.h"
 #include "test/oracle/forward.h"
+#include "test/support/files.h"
+#include "test/support/gguf_model.h"
 #include "test/support/golden.h"
 
 using namespace polygraft;
@@ -24,8 +26,9 @@ struct Loaded {
   std::vector<Request> requests;
   std::vector<const golden::Expected*> expected;  // by request
 
-  Loaded(const golden::GoldenModel& source, const QuantizeOptions& options)
-      : model(load_model(source.dir, options, "", {})) {
+  // `path`: of the same model, if not in its folder.
+  Loaded(const golden::GoldenModel& source, const QuantizeOptions& options, const std::string& path = "")
+      : model(load_model(path.empty() ? source.dir : path, options, "", {})) {
     for (const std::string& name : source.adapters)
       adapters.push_back(load_adapter(source.adapter_dir(name), model.config));
     add(source.expected.at("base"), -1);
@@ -113,6 +116,23 @@ TEST(f32_engine_agrees_with_transformers_and_peft) {
       }
       CHECK_NEAR(worst, 0, 1e-4);
     }
+  }
+}
+
+// GGUF files permute the rows of q and k, and have Llama 3's scaling of RoPE as a divisor for each pair of dimensions.
+TEST(gguf_files_agree_with_transformers) {
+  for (const golden::GoldenModel& source : golden::models()) {
+    if (source.name != "llama3" && source.name != "qwen2") continue;
+    const files::TempDir dir;
+    const std::string path = dir / "model.gguf";
+    files::write_file(path, files::gguf_of_folder(source.dir, files::GgufMatrices::kF32));
+    const Loaded loaded(source, kExact, path);
+    const auto logits = loaded.run(*fixture::all_kernels().front(), exact_backend(), loaded.requests, kChunks);
+    double worst = 0;
+    for (size_t i = 0; i < logits.size(); ++i)
+      for (size_t t = 0; t < loaded.expected[i]->prompt.size(); ++t)
+        worst = std::max(worst, relative_difference(logits[i][t], loaded.expected[i]->logits[t]));
+    CHECK_NEAR(worst, 0, 1e-4);
   }
 }
 

@@ -126,8 +126,18 @@ TEST(what_is_not_served_is_refused_by_key) {
   refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "yarn",
           with(R"("rope_scaling":{"rope_type":"yarn","factor":4})"));
   refused(PG_UNIMPLEMENTED, "rope_scaling.type", "dynamic", with(R"("rope_scaling":{"type":"dynamic","factor":4})"));
-  refused(PG_UNIMPLEMENTED, "rope_parameters.rope_type", "longrope",
-          with(R"("rope_parameters":{"rope_type":"longrope"})"));
+  const auto longrope = [](const std::string& settings) {
+    return with("\"head_dim\":4,\"rope_scaling\":{\"rope_type\":\"longrope\"," + settings + "}");
+  };
+  CHECK((parse(longrope(R"("short_factor":[1,2.5],"long_factor":[1,2.5],"attention_factor":1)")).rope_scaling.factors ==
+         std::vector<float>{1, 2.5}));
+  refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "differ",
+          longrope(R"("short_factor":[1,1],"long_factor":[1,2.5],"attention_factor":1)"));
+  refused(PG_UNIMPLEMENTED, "rope_scaling.rope_type", "attention_factor",
+          longrope(R"("short_factor":[1,2.5],"long_factor":[1,2.5])"));
+  refused(PG_FAILED_PRECONDITION, "rope_scaling.long_factor", "each of 2 pairs", longrope(R"("long_factor":[1])"));
+  refused(PG_FAILED_PRECONDITION, "rope_scaling.long_factor", "must hold numbers", longrope(R"("long_factor":[1,0])"));
+  refused(PG_FAILED_PRECONDITION, "rope_scaling.long_factor", "list of numbers", longrope(R"("long_factor":3)"));
   refused(PG_UNIMPLEMENTED, "rope_parameters.full_attention", "single layers",
           with(R"("rope_parameters":{"full_attention":{"rope_theta":1}})"));
   refused(PG_UNIMPLEMENTED, "partial_rotary_factor", "other than 1", with(R"("partial_rotary_factor":0.5)"));
