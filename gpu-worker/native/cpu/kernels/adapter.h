@@ -33,28 +33,38 @@ PG_INLINE void expand_rows(const ExpandSpan& span, uint32_t tile, const RankTile
   }
   for (int m = 0; m < kRows; ++m) store(out + m * kLanes, fma(set1(span.scaling), t[m], load(out + m * kLanes)));
 }
-template <int kRows>
+template <int kRows, class Element>
 PG_INLINE void expand_rows_as(const ExpandSpan& span, uint32_t tile, const RankTile* v, float* out) {
-  switch (span.form) {
-    case AdapterForm::kF32: return expand_rows<kRows, float>(span, tile, v, out);
-    case AdapterForm::kF16: return expand_rows<kRows, HalfBits>(span, tile, v, out);
-    case AdapterForm::kBf16: return expand_rows<kRows, BfloatBits>(span, tile, v, out);
-    case AdapterForm::kInt8: return expand_rows_int8<kRows>(span, tile, v, out);
+  if constexpr (__is_same(Element, int8_t))
+    expand_rows_int8<kRows>(span, tile, v, out);
+  else
+    expand_rows<kRows, Element>(span, tile, v, out);
+}
+
+template <class Element>
+PG_INLINE void expand_span_as(const ExpandSpan& span, uint32_t tile, uint32_t first, uint32_t last, float* out) {
+  const RankTile* v = span.v + static_cast<size_t>(first - span.first_row) * span.v_stride;
+  uint32_t m = first;
+  const auto pass = [&]<int kRows>(Count<kRows>) __attribute__((always_inline)) {
+    for (; m + kRows <= last; m += kRows, v += kRows * span.v_stride, out += kRows * kLanes)
+      expand_rows_as<kRows, Element>(span, tile, v, out);
+  };
+  if (last - first > 1) {  // not one stream that decodes
+    pass(Count<kFloatRows>{});
+    if constexpr (kFloatRows > 4) pass(Count<4>{});
+    if constexpr (kFloatRows > 2) pass(Count<2>{});
   }
+  pass(Count<1>{});
 }
 
 // Rows first..last-1, whose results begin at `out`.
-void expand_span(const ExpandSpan& span, uint32_t tile, uint32_t first, uint32_t last, float* out) {
-  const RankTile* v = span.v + static_cast<size_t>(first - span.first_row) * span.v_stride;
-  uint32_t m = first;
-  const auto pass = [&]<int kRows>(Count<kRows>) {
-    for (; m + kRows <= last; m += kRows, v += kRows * span.v_stride, out += kRows * kLanes)
-      expand_rows_as<kRows>(span, tile, v, out);
-  };
-  pass(Count<kFloatRows>{});
-  if constexpr (kFloatRows > 4) pass(Count<4>{});
-  if constexpr (kFloatRows > 2) pass(Count<2>{});
-  pass(Count<1>{});
+PG_INLINE void expand_span(const ExpandSpan& span, uint32_t tile, uint32_t first, uint32_t last, float* out) {
+  switch (span.form) {
+    case AdapterForm::kF32: return expand_span_as<float>(span, tile, first, last, out);
+    case AdapterForm::kF16: return expand_span_as<HalfBits>(span, tile, first, last, out);
+    case AdapterForm::kBf16: return expand_span_as<BfloatBits>(span, tile, first, last, out);
+    case AdapterForm::kInt8: return expand_span_as<int8_t>(span, tile, first, last, out);
+  }
 }
 
 // Calls use(span, first, last) for the spans that have rows first..last-1 of the ticket.

@@ -102,20 +102,23 @@ PG_INLINE void expand_rows_int8(const ExpandSpan& span, uint32_t tile, const Ran
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) t[m] = zero();
   for (uint32_t r = 0; r < span.rank; r += kLanes, ++v) {
-    i32x16 sum[kRows];
+    i32x16 sum[kRows], odd[kRows];  // few rows: two sums, so that none waits for itself
     set_zero(sum);
-    const auto add_pair = [&](uint32_t pair) __attribute__((always_inline)) {
+    set_zero(odd);
+    const auto add_pair = [&](uint32_t pair, i32x16(&total)[kRows]) __attribute__((always_inline)) {
       const i32x16 weights = load_pairs(b);
       b += kPairBytes;
 #pragma GCC unroll 8
       for (int m = 0; m < kRows; ++m)
-        sum[m] = dot_pairs(broadcast_pair(v[m * span.v_stride].coded.codes + 2 * pair), weights, sum[m]);
+        total[m] = dot_pairs(broadcast_pair(v[m * span.v_stride].coded.codes + 2 * pair), weights, total[m]);
     };
     if (r + kLanes <= span.rank) {
 #pragma GCC unroll 8
-      for (uint32_t pair = 0; pair < kLanes / 2; ++pair) add_pair(pair);
+      for (uint32_t pair = 0; pair < kLanes / 2; ++pair) add_pair(pair, kRows <= 2 && pair % 2 == 1 ? odd : sum);
+      if constexpr (kRows <= 2)
+        for (int m = 0; m < kRows; ++m) sum[m] = add(sum[m], odd[m]);
     } else {
-      for (uint32_t pair = 0; r + 2 * pair < span.rank; ++pair) add_pair(pair);
+      for (uint32_t pair = 0; r + 2 * pair < span.rank; ++pair) add_pair(pair, sum);
     }
 #pragma GCC unroll 8
     for (int m = 0; m < kRows; ++m) t[m] = fma(to_f32(sum[m]), set1(v[m * span.v_stride].coded.step), t[m]);
