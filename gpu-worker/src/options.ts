@@ -25,6 +25,8 @@ export interface WorkerOptions extends EngineOptions, WorkerCertificates {
   readonly join?: readonly string[];
   /** Sent to routers that ask for keys. */
   readonly apiKey?: string;
+  /** A file with that key instead. Read again each time that the worker joins, so that the key can be replaced. */
+  readonly apiKeyFile?: string;
   /**
    * Refuses inference and adapter calls without an access token of a router that the worker has joined. Default: from the
    * moment on at which a router that asks for API keys has said so.
@@ -78,6 +80,7 @@ export interface ResolvedOptions {
   readonly advertise: string | undefined;
   readonly join: readonly string[];
   readonly apiKey: string | undefined;
+  readonly apiKeyFile: string | undefined;
   /** Absent: as the routers say. */
   readonly requireToken: boolean | undefined;
   readonly certificates: WorkerCertificates;

@@ -23,6 +23,7 @@ export function resolveOptions(options: WorkerOptions): ResolvedOptions {
     advertise: advertise && hostPort("advertise", advertise, 1),
     join: (options.join ?? []).map((address) => routerAddress(address, options)),
     apiKey: options.apiKey,
+    apiKeyFile: options.apiKeyFile,
     requireToken: options.requireToken,
     certificates: certificatesOf(options),
     weight,

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { Tier, type PrefetchAdapter } from "@polygraft/api";
+import { openApiKey } from "./access/api-key.js";
 import { Gate } from "./access/gate.js";
 import { KeyRing } from "./access/key-ring.js";
 import { AdapterStore } from "./adapters/store.js";
@@ -78,6 +79,7 @@ async function serve(
   const encoder = new PromptEncoder(tokenizer, options.model);
   const keys = new KeyRing();
   const gate = new Gate(keys, options.requireToken);
+  const apiKey = await openApiKey(options.apiKey, options.apiKeyFile);
   const inference = new InferenceService({ gate, engine, encoder, adapters, admission, worker: identity });
   const services = { gate, inference, adapters: new AdapterService(adapters), health };
   const server = await startWorkerServer(listen, services, certificates.callers, log);
@@ -98,7 +100,6 @@ async function serve(
     prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };
-  const { apiKey } = options;
   const routers = new Routers({
     targets: options.join,
     link: (address, host, failed) => new RouterLink({ address, host, apiKey, certificates, member, log, failed }),

@@ -5,6 +5,7 @@ import { TokenIssuer } from "./access/token-issuer.js";
 import { Admission } from "./admission/admission.js";
 import { Crowding } from "./admission/crowding.js";
 import { ApiKeys } from "./admission/api-keys.js";
+import { reloadKeys } from "./admission/reload-keys.js";
 import { StreamLimit } from "./admission/stream-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
 import { Catalog } from "./catalog/catalog.js";
@@ -93,6 +94,7 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
       },
     },
     log,
+    apiKeys,
   );
   const { maxStreams, maxQueue } = resolved;
   const streams = new StreamLimit(maxStreams + maxQueue);
@@ -126,10 +128,12 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
       workers.forget(address);
     },
   });
+  const stopReloading = apiKeys === undefined ? () => {} : reloadKeys(apiKeys, resolved.apiKeysFile!, timers, log);
   const stopSweeping = sweepRegularly(fleet, resolved, timers);
 
   async function close(): Promise<void> {
     stopSweeping();
+    stopReloading();
     tokens.close();
     crowding.close();
     certificates.close();

@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { performance } from "node:perf_hooks";
 import { FleetServiceDefinition } from "@polygraft/api";
 import { ChannelCredentials, createChannel, createClient, Metadata, type Channel } from "nice-grpc";
+import type { ApiKeySource } from "../access/api-key.js";
 import type { OpenCertificates } from "../certificates.js";
 import type { Log } from "../log.js";
 import { Signal } from "../signal.js";
@@ -18,8 +19,8 @@ export interface RouterLinkOptions {
   readonly host: string;
   /** What it is shown, and must show, at "https://…". */
   readonly certificates: Pick<OpenCertificates, "routers" | "routerName">;
-  /** Sent with the greeting, for routers that ask for keys. Never logged. */
-  readonly apiKey?: string | undefined;
+  /** Asked each time that it joins, for routers that ask for keys. Never logged. */
+  readonly apiKey: ApiKeySource;
   readonly member: FleetMember;
   readonly log: Log;
   /** It cannot join, or the stream has ended. */
@@ -126,7 +127,8 @@ export class RouterLink implements Link {
     if (this.leaving !== undefined) session.leave(this.leaving);
     try {
       const client = createClient(FleetServiceDefinition, channel);
-      const metadata = Metadata(apiKey === undefined ? undefined : { authorization: `Bearer ${apiKey}` });
+      const key = await apiKey();
+      const metadata = Metadata(key === undefined ? undefined : { authorization: `Bearer ${key}` });
       const { signal } = this.stopped;
       for await (const response of client.join(session.messages(), { metadata, signal })) {
         if (response.message?.$case === "welcome") {

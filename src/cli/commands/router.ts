@@ -60,7 +60,8 @@ export function routerCommand(): Command {
       "  polygraft router --listen 0.0.0.0:50051 --processes 4 --process-port 50061\n\n" +
       "With --processes, clients and workers need only the one address; workers are told the ports of the processes, on the\n" +
       "same host, and join them all. Bounds such as --max-streams are divided among them. A process that ends is started again.\n\n" +
-      "Certificate files are read again when they change: within ten seconds, without a restart.")
+      "Certificate files and the file of API keys are read again when they change: within ten seconds, without a restart.\n" +
+      "A key that is gone lets nobody in any more; streams of text that run end by themselves.")
     .action(router);
 }
 

@@ -24,7 +24,7 @@ export function workerCommand(): Command {
     .option("--require-token", "refuse calls without an access token of its routers (default: if a router asks for API keys)")
     .option("--weight <x>", "share of the fleet's work, against the other workers' (default: 1)", decimal(0, 1e6))
     .option("--zone <name>", "failure domain");
-  for (const option of [...engineOptions(), ...adapterOptions(), ...tlsOptions()]) command.addOption(option);
+  for (const option of [...engineOptions(), ...adapterOptions(), ...accessOptions()]) command.addOption(option);
   return command
     .option("--hand-over-seconds <s>", "longest wait for adapters to be loaded here at the start, elsewhere at the end (default: 10)", decimal(0, 3600))
     .option("--drain-seconds <s>", "how long running streams may go on after a stop (default: 30)", decimal(0, 86_400))
@@ -79,8 +79,9 @@ function adapterOptions(): Option[] {
   ];
 }
 
-function tlsOptions(): Option[] {
+function accessOptions(): Option[] {
   return [
+    new Option("--api-key-file <file>", "key for routers that ask for one, read each time that it joins (default: POLYGRAFT_API_KEY)"),
     new Option("--tls-cert <file>", "certificate chain in PEM: callers must then speak TLS; routers that ask are shown it, too"),
     new Option("--tls-key <file>", "key of that certificate"),
     new Option("--tls-client-ca <file>", "authorities: only who has a certificate of theirs may call"),
@@ -93,7 +94,7 @@ async function worker({ memory, ...options }: WorkerCommandOptions): Promise<voi
   // Loaded here, because the other commands start faster without the engine.
   const { runWorker } = await import("@polygraft/worker");
   const { POLYGRAFT_API_KEY: apiKey, HF_TOKEN: hubToken } = process.env;
-  const keys = { ...(apiKey ? { apiKey } : {}), ...(hubToken ? { hubToken } : {}) };
+  const keys = { ...(apiKey && options.apiKeyFile === undefined ? { apiKey } : {}), ...(hubToken ? { hubToken } : {}) };
   const plan = memory === undefined ? {} : { memoryBytes: memory };
   await serveUntilStopped((signal) => runWorker({ ...options, ...plan, ...keys }, signal));
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -37,5 +38,34 @@ describe("ApiKeys", () => {
     const path = join(folder.path, "keys");
     await writeFile(path, "# none\n");
     await expect(ApiKeys.read(path)).rejects.toThrow("holds no API key");
+  });
+
+  test("are read again; a file that cannot be used changes nothing", async () => {
+    await using folder = await temporaryFolder();
+    const path = join(folder.path, "keys");
+    await writeFile(path, "alpha\nbeta\n");
+    const read = await ApiKeys.read(path);
+    let changes = 0;
+    const stop = read.onChange(() => (changes += 1));
+    expect([await read.reload(path), changes]).toEqual([false, 0]);
+    const beta = read.nameOf("Bearer beta")!;
+    await writeFile(path, "gamma\nbeta\n");
+    expect([await read.reload(path), changes]).toEqual([true, 1]);
+    expect(["alpha", "beta", "gamma"].map((key) => read.refuse(`Bearer ${key}`) === undefined)).toEqual([false, true, true]);
+    // Who stays is called as before, wherever in the file its key is now.
+    expect([read.nameOf("Bearer beta"), read.has(beta), read.nameOf("Bearer alpha")]).toEqual([beta, true, undefined]);
+    await writeFile(path, "\n");
+    await expect(read.reload(path)).rejects.toThrow("holds no API key");
+    await expect(read.reload(folder.path)).rejects.toThrow("EISDIR");
+    expect([read.has(beta), changes]).toEqual([true, 1]);
+    stop();
+    await writeFile(path, "delta\n");
+    await read.reload(path);
+    expect(changes).toBe(1);
+  });
+
+  test("a key's name does not give its digest away", () => {
+    const digest = createHash("sha256").update("alpha").digest("hex");
+    expect(digest).not.toContain(keys.nameOf("Bearer alpha")!.slice("key ".length));
   });
 });

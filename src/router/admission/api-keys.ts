@@ -4,11 +4,12 @@ import { Status } from "nice-grpc";
 import type { Failure } from "../failure.js";
 
 /**
- * The keys of callers. Only their SHA-256 digests are kept, and a candidate is compared with every one of them in
- * constant time: neither memory nor timing gives a key away.
+ * The keys of callers, which may change while the router runs. Only their SHA-256 digests are kept, and a candidate is
+ * compared with every one of them in constant time: neither memory nor timing gives a key away.
  */
 export class ApiKeys {
-  readonly #digests: readonly Buffer[];
+  #digests: readonly Buffer[];
+  readonly #listeners = new Set<() => void>();
 
   constructor(keys: Iterable<string>) {
     this.#digests = [...keys].map(digestOf);
@@ -20,18 +21,39 @@ export class ApiKeys {
    * @throws if the file cannot be read, or holds no key.
    */
   static async read(path: string): Promise<ApiKeys> {
-    const lines = (await readFile(path, "utf8")).split("\n").map((line) => line.trim());
-    const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
-    if (keys.length === 0) throw new Error(`${path} holds no API key: write one a line`);
-    return new ApiKeys(keys);
+    return new ApiKeys(await keysIn(path));
   }
 
-  /** The number of the key in an `authorization` header, to tell callers apart. -1: unknown. */
-  indexOf(authorization: string): number {
+  /**
+   * Takes what the file holds now. Resolves with whether that is something else than before.
+   *
+   * @throws as `read` does; the keys stay as they were then.
+   */
+  async reload(path: string): Promise<boolean> {
+    const digests = [...(await keysIn(path))].map(digestOf);
+    if (digests.length === this.#digests.length && digests.every((digest, index) => digest.equals(this.#digests[index]!))) return false;
+    this.#digests = digests;
+    for (const listener of this.#listeners) listener();
+    return true;
+  }
+
+  /** Tells a listener of every change, until the result is called. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** What callers with the key in an `authorization` header are called: the same on every router. Undefined: unknown. */
+  nameOf(authorization: string): string | undefined {
     const key = bearer.exec(authorization)?.[1];
-    if (key === undefined) return -1;
+    if (key === undefined) return undefined;
     const digest = digestOf(key);
-    return this.#digests.findIndex((each) => each.equals(digest));
+    return this.#digests.some((each) => each.equals(digest)) ? nameOf(digest) : undefined;
+  }
+
+  /** Whether the key of that name is one of them. */
+  has(name: string): boolean {
+    return this.#digests.some((each) => nameOf(each) === name);
   }
 
   /** Judges an `authorization` header. Undefined: welcome. */
@@ -46,10 +68,25 @@ export class ApiKeys {
   }
 }
 
+/** What a caller is told whose key is none any more. */
+export const withdrawn: Failure = unauthenticated("the API key was withdrawn");
+
 const bearer = /^Bearer +(\S+)$/i;
+
+async function keysIn(path: string): Promise<readonly string[]> {
+  const lines = (await readFile(path, "utf8")).split("\n").map((line) => line.trim());
+  const keys = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  if (keys.length === 0) throw new Error(`${path} holds no API key: write one a line`);
+  return keys;
+}
 
 function digestOf(key: string): Buffer {
   return createHash("sha256").update(key).digest();
+}
+
+/** From a digest of the digest: what is written into logs and tokens says nothing about what is kept. */
+function nameOf(digest: Buffer): string {
+  return `key ${createHash("sha256").update(digest).digest("hex").slice(0, 12)}`;
 }
 
 function unauthenticated(message: string): Failure {

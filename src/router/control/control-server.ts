@@ -10,11 +10,13 @@ import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
 import { HealthDefinition, HealthServiceImpl } from "nice-grpc-server-health";
 import type { HealthState } from "nice-grpc-server-health";
 import { ServerReflectionService } from "nice-grpc-server-reflection";
+import type { ApiKeys } from "../admission/api-keys.js";
 import { serverError } from "../failure.js";
 import type { Log } from "../log.js";
 import { reflection } from "./reflection.js";
 import { terminable } from "./terminable.js";
 import type { Terminable } from "./terminable.js";
+import { whileWelcome } from "./while-welcome.js";
 
 /** The router's own services. */
 export interface ControlServices {
@@ -34,8 +36,8 @@ export interface ControlServer {
   close(): Promise<void>;
 }
 
-/** Starts the router's own services behind a Unix socket. */
-export async function startControlServer(services: ControlServices, log: Log): Promise<ControlServer> {
+/** Starts the router's own services behind a Unix socket. With `apiKeys`, calls of keys that are withdrawn end. */
+export async function startControlServer(services: ControlServices, log: Log, apiKeys?: ApiKeys): Promise<ControlServer> {
   const folder = await mkdtemp(join(tmpdir(), "polygraft-router-"));
   const address = `unix:${join(folder, "control.sock")}`;
   const stopping = new AbortController();
@@ -43,6 +45,7 @@ export async function startControlServer(services: ControlServices, log: Log): P
   const server = createServer()
     .use(errorDetailsServerMiddleware)
     .use(reportBugs(log))
+    .use(apiKeys === undefined ? pass : whileWelcome(apiKeys))
     .use(terminable(stopping.signal));
   server.add(AdapterServiceDefinition, services.adapters);
   server.add(FleetServiceDefinition, services.fleet);
@@ -59,6 +62,9 @@ export async function startControlServer(services: ControlServices, log: Log): P
     },
   };
 }
+
+/** Changes nothing. */
+const pass: ServerMiddleware = (call, context) => call.next(call.request, context);
 
 /** Turns what no handler should throw into INTERNAL, logged here with its stack and told the caller without it. */
 function reportBugs(log: Log): ServerMiddleware {

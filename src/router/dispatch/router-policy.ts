@@ -167,9 +167,8 @@ function tellsPace({ status }: Outcome): boolean {
 
 /** Whose share a call uses: that of its key, which is the tenant for workers, too; else that of its address. */
 function callerOf({ headers, peer }: CallHead, apiKeys: ApiKeys | undefined): TokenHolder {
-  if (apiKeys === undefined) return { client: peer };
-  const key = `key ${apiKeys.indexOf(single(headers, "authorization") ?? "")}`;
-  return { client: key, tenant: key };
+  const key = apiKeys?.nameOf(single(headers, "authorization") ?? "");
+  return key === undefined ? { client: peer } : { client: key, tenant: key };
 }
 
 /** What callers and workers of a router that shuts down are told. */
