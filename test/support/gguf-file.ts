@@ -8,8 +8,10 @@ export type GgufField =
   | { readonly i32s: readonly number[] }
   | { readonly f32s: readonly number[] };
 
-/** A tensor in F32, slowest dimension first. */
+/** A tensor, slowest dimension first. */
 export interface GgufTensor {
+  /** Default: F32. */
+  readonly type?: "F32" | "Q8_0";
   readonly name: string;
   readonly shape: readonly number[];
   readonly values: Float32Array;
@@ -23,13 +25,27 @@ export function encodeGguf(fields: Readonly<Record<string, GgufField>>, tensors:
   for (const [key, value] of Object.entries(fields)) head.push(text(key), ...field(value));
   const data: Buffer[] = [];
   let offset = 0;
-  for (const { name, shape, values } of tensors) {
-    head.push(text(name), u32(shape.length), ...[...shape].reverse().map(u64), u32(0), u64(offset));
-    const bytes = padded(Buffer.from(values.buffer, values.byteOffset, values.byteLength));
+  for (const { name, shape, values, type = "F32" } of tensors) {
+    head.push(text(name), u32(shape.length), ...[...shape].reverse().map(u64), u32(type === "F32" ? 0 : 8), u64(offset));
+    const bytes = padded(type === "F32" ? Buffer.from(values.buffer, values.byteOffset, values.byteLength) : q8_0(values));
     data.push(bytes);
     offset += bytes.length;
   }
   return Buffer.concat([padded(Buffer.concat(head)), ...data]);
+}
+
+/** Blocks of 32 weights: a scale in fp16, here a power of two, and codes in int8. */
+function q8_0(values: Float32Array): Buffer {
+  const blocks: Buffer[] = [];
+  for (let at = 0; at < values.length; at += 32) {
+    const weights = values.subarray(at, at + 32);
+    const exponent = Math.max(-14, Math.ceil(Math.log2(Math.max(...weights.map(Math.abs)) / 127)));
+    const block = Buffer.alloc(34);
+    block.writeUInt16LE((exponent + 15) << 10);
+    weights.forEach((weight, i) => block.writeInt8(Math.round(weight / 2 ** exponent), 2 + i));
+    blocks.push(block);
+  }
+  return Buffer.concat(blocks);
 }
 
 function padded(bytes: Buffer): Buffer {

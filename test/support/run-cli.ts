@@ -21,8 +21,8 @@ export interface RunningCli {
 }
 
 /** Starts a command as a process of its own. */
-export function startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}): RunningCli {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
+export function startCli(args: readonly string[], env: Readonly<Record<string, string>> = {}, cwd?: string): RunningCli {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env }, cwd });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -44,8 +44,13 @@ export function startCli(args: readonly string[], env: Readonly<Record<string, s
 }
 
 /** Runs a command to its end. */
-export async function runCli(args: readonly string[], input = "", env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
-  const cli = startCli(args, env);
+export async function runCli(
+  args: readonly string[],
+  input = "",
+  env: Readonly<Record<string, string>> = {},
+  cwd?: string,
+): Promise<CliResult> {
+  const cli = startCli(args, env, cwd);
   cli.process.stdin.end(input);
   return cli.result;
 }

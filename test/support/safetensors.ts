@@ -6,12 +6,20 @@ export interface Tensor {
   readonly values: Float32Array;
 }
 
-/** Writes tensors as one safetensors file in float32: 8 bytes header length, JSON header, raw little-endian data. */
-export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
+/** A tensor of another type: its bytes in order, and its shape. */
+export interface TypedTensor {
+  readonly dtype: "F32" | "F16" | "I32" | "U8";
+  readonly shape: readonly number[];
+  readonly values: Float32Array | Uint16Array | Int32Array | Uint8Array;
+}
+
+/** Writes tensors as one safetensors file: 8 bytes header length, JSON header, raw little-endian data. */
+export async function writeSafetensors(path: string, tensors: ReadonlyMap<string, Tensor | TypedTensor>): Promise<void> {
   const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
   let offset = 0;
-  for (const [name, { shape, values }] of tensors) {
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + values.byteLength] };
+  for (const [name, tensor] of tensors) {
+    const { shape, values } = tensor;
+    header[name] = { dtype: "dtype" in tensor ? tensor.dtype : "F32", shape, data_offsets: [offset, offset + values.byteLength] };
     offset += values.byteLength;
   }
   const json = JSON.stringify(header);

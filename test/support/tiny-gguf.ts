@@ -17,8 +17,8 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
   [/mlp\.(gate|up|down)_proj/, "ffn_$1"],
 ];
 
-/** Writes the model of `writeTinyModel` with its defaults as one GGUF file in F32, as llama.cpp's converter would. */
-export async function writeTinyGguf(path: string): Promise<void> {
+/** Writes the model of `writeTinyModel` with its defaults as one GGUF file, its matrices in `type`, as llama.cpp would. */
+export async function writeTinyGguf(path: string, type: "F32" | "Q8_0" = "F32"): Promise<void> {
   const shape = TINY_SHAPE;
   const { tokenizer, config, vocabularySize, bosTokenId, eosTokenId } = tinyTokenizer();
   const { vocab, merges } = (tokenizer as { model: { vocab: Record<string, number>; merges: readonly string[] } }).model;
@@ -31,6 +31,7 @@ export async function writeTinyGguf(path: string): Promise<void> {
     return {
       name: NAMES.reduce((text, [from, to]) => text.replace(from, to), name),
       shape: tensor.shape,
+      ...(tensor.shape.length === 2 ? { type } : {}),
       values: heads > 0 ? permuted(values, heads, shape.hidden / shape.heads, shape.hidden) : values,
     };
   });

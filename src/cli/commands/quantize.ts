@@ -41,7 +41,7 @@ Errors are squared errors over the squares of what was to be kept, mean over lay
 Examples:
   polygraft quantize ./llama --output ./llama-w4
   polygraft quantize ./llama --output ./llama-w4-g128 --group-size 128 --calibrate texts.jsonl
-  polygraft quantize ./llama.Q8_0.gguf --output ./llama-w4 --calibrate texts.jsonl
+  polygraft quantize ./llama.Q8_0.gguf --output ./llama-of-q8 --calibrate texts.jsonl
   polygraft up --model ./llama-w4`,
     )
     .action(quantize);
