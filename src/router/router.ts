@@ -107,7 +107,7 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
   const targetFailed = seldom((fields) => log.warn("a connection to a worker failed", fields), timers);
   const relay = new Http2Relay(policy, resolved.relay, timers, certificates, {
     bug: (error) => log.error("bug in the relay", { stack: String((error as Error).stack) }),
-    handshakeFailed: (reason) => handshakeFailed({ reason }),
+    handshakeFailed: (peer, reason) => handshakeFailed({ peer, reason }),
     targetFailed: (address, reason) => targetFailed({ address, reason }),
   });
 

@@ -134,7 +134,7 @@ describe("a router with a certificate", () => {
     await using router = await temporaryRouter({ ...server(), log });
     await using stranger = new Polygraft({ address: `https://${router.address}`, tls: await clientTls(theirs), retry: false });
     await expect(stranger.connect({ timeoutMs: 2000 })).rejects.toMatchObject({ code: "UNAVAILABLE" });
-    await log.until("a client's TLS handshake failed");
+    expect(await log.until("a client's TLS handshake failed")).toContain('"peer":"127.0.0.1","reason":"');
     await using plain = new Polygraft({ address: router.address, retry: false });
     await expect(plain.generate({ prompt: "x" }).text()).rejects.toMatchObject({ code: "UNAVAILABLE" });
     // A name that the certificate does not have is no better.

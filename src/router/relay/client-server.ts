@@ -1,5 +1,7 @@
 import { createSecureServer, createServer } from "node:http2";
 import type { Http2SecureServer, Http2Server } from "node:http2";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { CertificateFiles } from "@polygraft/tls";
 import type { RelayOptions } from "./http2-relay.js";
 
@@ -13,7 +15,7 @@ const handshakeTimeoutMillis = 10_000;
 export function createClientServer(
   options: RelayOptions,
   certificates: CertificateFiles | undefined,
-  onHandshakeFailure: (reason: string) => void,
+  onHandshakeFailure: (peer: string, reason: string) => void,
 ): Http2Server | Http2SecureServer {
   const http2 = {
     maxSessionMemory: 64,
@@ -37,13 +39,22 @@ export function createClientServer(
     handshakeTimeout: handshakeTimeoutMillis,
   });
   certificates.onChange((changed) => server.setSecureContext({ ...changed, minVersion: "TLSv1.2" }));
-  server.on("tlsClientError", (error: Error) => onHandshakeFailure(error.message));
+  server.on("tlsClientError", (error: Error, socket: TLSSocket) => onHandshakeFailure(peerOf(socket), error.message));
   return prepared(server, options);
 }
 
 function prepared<Server extends Http2Server | Http2SecureServer>(server: Server, { maxConnections }: RelayOptions): Server {
   server.maxConnections = maxConnections;
-  server.on("connection", (socket: { setNoDelay(on: boolean): void }) => socket.setNoDelay(true));
+  server.on("connection", (socket: Socket) => {
+    socket.setNoDelay(true);
+    // A socket forgets its peer as it closes, unless it has been asked before: see `peerOf`.
+    void socket.remoteAddress;
+  });
   server.on("sessionError", () => {});
   return server;
+}
+
+/** Who did not come through a handshake. Often its connection is closed by now, and only the one below TLS still knows. */
+function peerOf(socket: TLSSocket & { readonly _parent?: Socket }): string {
+  return socket.remoteAddress ?? socket._parent?.remoteAddress ?? "unknown";
 }

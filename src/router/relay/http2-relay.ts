@@ -72,8 +72,8 @@ export const defaultRelayOptions: RelayOptions = {
 export interface RelayReports {
   /** An exception that no call should be able to cause; the call itself ends with INTERNAL. */
   bug(error: unknown): void;
-  /** A client came no further than its TLS handshake. */
-  handshakeFailed(reason: string): void;
+  /** A client came no further than its TLS handshake. `peer`: its address without the port, if still known. */
+  handshakeFailed(peer: string, reason: string): void;
   /** A connection to a target did not come about, or broke. */
   targetFailed(address: string, reason: string): void;
 }
@@ -101,7 +101,7 @@ export class Http2Relay implements Relay {
     this.#pool = new SessionPool(options, timers, tls, (address, reason) => reports.targetFailed(address, reason));
     this.#budget = new ByteBudget(options.maxHeldBytes);
     this.#drop = new Set(options.dropHeaders);
-    this.#server = createClientServer(options, tls.clients, (reason) => reports.handshakeFailed(reason));
+    this.#server = createClientServer(options, tls.clients, (peer, reason) => reports.handshakeFailed(peer, reason));
     this.#server.on("session", (session) => this.#welcome(session));
     this.#server.on("stream", (stream, headers) => this.#receive(stream, headers));
   }
