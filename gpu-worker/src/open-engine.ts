@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Engine } from "./engine/engine.js";
+import type { Engine, EngineInfo } from "./engine/engine.js";
 import { openNativeEngine } from "./engine/native-engine.js";
 import type { Log } from "./log.js";
 import type { ResolvedOptions } from "./options.js";
@@ -12,12 +12,18 @@ export async function openEngine({ engine, model, cacheDir, log }: ResolvedOptio
   log.info("opening the model", { folder: model });
   const options = { ...engine, modelDir: model, cacheDir: join(cacheDir, "models") };
   const opened = await openNativeEngine(options, progress(log));
-  const { digest, device, weights, contextLength, weightBytes } = opened.info;
-  log.info("the model is open", { device, weights, contextLength, weightBytes, digest });
-  const { kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes } = opened.info;
-  const plan = { weightBytes, kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes };
-  if (engine.memoryBytes !== undefined) log.info("the memory plan", { memoryBytes: engine.memoryBytes, ...plan });
+  tellOpened(log, opened.info, engine.memoryBytes);
   return opened;
+}
+
+/** Tells the log what has opened, and what the operator should know of it; the memory plan too, if there is one. */
+export function tellOpened(log: Log, info: EngineInfo, memoryBytes?: number): void {
+  const { digest, device, weights, contextLength, weightBytes, warning } = info;
+  log.info("the model is open", { device, weights, contextLength, weightBytes, digest });
+  if (warning !== undefined) log.warn(warning, { device });
+  const { kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes } = info;
+  const plan = { weightBytes, kvBytes, adapterBytes, hostAdapterBytes, scratchBytes, processBytes };
+  if (memoryBytes !== undefined) log.info("the memory plan", { memoryBytes, ...plan });
 }
 
 function progress(log: Log): (phase: string, done: number, total: number) => void {

@@ -46,7 +46,7 @@ using namespace polygraft;
 struct pg_engine {
   EngineOptions options;
   ModelConfig config;
-  std::string digest, device, weights;
+  std::string digest, device, warning, weights;
   KvPlan plan;
   MemoryPlan memory;  // all zero without a plan
   uint64_t kv_block_bytes = 0;
@@ -101,6 +101,7 @@ std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const Loa
                                                 });
   if (options.memory_bytes != 0) plan_from_memory(*engine);
   engine->device = engine->backend->device();
+  engine->warning = engine->backend->warning();
   engine->kv = engine->backend->create_kv_pool(engine->config, engine->plan.blocks);
   engine->slots = std::make_unique<AdapterSlots>(*engine->backend, engine->config, options.adapter_bytes);
   engine->runner = std::make_unique<StepRunner>(engine->config, *engine->backend, *engine->model, *engine->kv,
@@ -165,6 +166,7 @@ void pg_engine_info(const pg_engine* engine, pg_model_info* out) {
   info.host_adapter_bytes = engine->memory.host_adapters;
   info.scratch_bytes = scratch_bytes(options.step, config);
   info.process_bytes = engine->memory.process;
+  info.warning = engine->warning.c_str();
   write_struct(out, info);
 }
 

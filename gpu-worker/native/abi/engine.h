@@ -81,7 +81,7 @@ typedef struct pg_engine_options {
   pg_activations activations;     // default: PG_ACTIVATIONS_INT8
   uint32_t group;                 // weights that share a scale along K: 32, 64 or 128; default: 32
   uint32_t head_bits;             // embedding and head: 4, 8 or 32; default: 8 (32 under PG_SCHEME_F32)
-  const char* isa;                // "scalar", "avx2", "avx512vnni"; NULL: the best that the CPU has
+  const char* isa;                // "scalar", "avx2", "avx512vnni", "avx512amx"; NULL: the best that the CPU has
   uint32_t threads;               // default: all cores
   uint32_t max_context;           // tokens of a sequence; default: the model's own limit, at most 8192
   uint32_t max_sequences;         // in one step; default: 64
@@ -113,6 +113,7 @@ typedef struct pg_model_info {
   int32_t bos_token_id;        // -1: none
   uint64_t host_adapter_bytes;       // what the plan has for the host's adapters; 0: no plan
   uint64_t scratch_bytes, process_bytes;  // of a step, and of the host as planned
+  const char* warning;               // that something of this machine is not used, and why; "": nothing
 } pg_model_info;
 
 typedef struct pg_engine pg_engine;

@@ -86,7 +86,7 @@ void report(const Kernels& kernels, const std::string& name, Seconds seconds, do
                 name.c_str(), kernels.isa, seconds.median * 1e6, seconds.best * 1e6, work / seconds.median,
                 work / seconds.best, unit, share.c_str());
   else
-    std::printf("%-40s %-10s %9.1f us (best %9.1f) %7.1f (best %6.1f) %s  %s\n", name.c_str(), kernels.isa,
+    std::printf("%-42s %-10s %9.1f us (best %9.1f) %7.1f (best %6.1f) %s  %s\n", name.c_str(), kernels.isa,
                 seconds.median * 1e6, seconds.best * 1e6, work / seconds.median, work / seconds.best, unit,
                 share.c_str());
   std::fflush(stdout);
@@ -95,15 +95,19 @@ void report(const Kernels& kernels, const std::string& name, Seconds seconds, do
 void report(const MachineLimits& limits, const char* isa, unsigned threads) {
   const double together = memory_bandwidth(threads);
   if (options.json)
-    std::printf("{\"limits\":\"%s\",\"int8\":%.1f,\"f32\":%.1f,\"bf16\":%.1f,\"l2\":%.1f,\"l3\":%.1f,\"memory\":%.1f,"
+    std::printf("{\"limits\":\"%s\",\"int8\":%.1f,\"int16\":%.1f,\"f32\":%.1f,\"bf16\":%.1f,\"l2\":%.1f,\"l3\":%.1f,\"memory\":%.1f,"
                 "\"threads\":%u,\"memory_threads\":%.1f}\n",
-                isa, limits.int8, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads, together);
+                isa, limits.int8, limits.int16, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads,
+                together);
   else
-    std::printf("limits of a thread, %s: int8 %.0f, f32 %.0f, bf16 %.0f Gop/s; reads L2 %.0f, L3 %.0f, memory %.1f GB/s "
-                "(%u threads: %.1f)\n",
-                isa, limits.int8, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads, together);
+    std::printf("limits of a thread, %s: int8 %.0f, int16 %.0f, f32 %.0f, bf16 %.0f Gop/s; reads L2 %.0f, L3 %.0f, memory %.1f "
+                "GB/s (%u threads: %.1f)\n",
+                isa, limits.int8, limits.int16, limits.f32, limits.bf16, limits.l2, limits.l3, limits.memory, threads, together);
   std::fflush(stdout);
 }
+
+// Its linears of 16 rows and more are its own, and all else is avx512vnni's.
+bool is_amx(const Kernels& kernels) { return kernels.isa == std::string("avx512amx"); }
 
 bool wanted(const std::string& name) { return name.find(options.filter) != std::string::npos; }
 
@@ -211,7 +215,8 @@ void bench_linear(const Kernels& kernels, const MachineLimits& limits, ThreadPoo
   for (const Kind& kind : kinds)
     for (const Shape shape : kShapes) {
       const Linear linear(kind.scheme, kind.group, shape.n, shape.k, pool);
-      for (const uint32_t rows : {1u, 8u, 32u, 128u}) {
+      for (const uint32_t rows : {1u, 8u, 16u, 32u, 128u}) {
+        if (is_amx(kernels) && (rows < 16 || !kind.int8)) continue;
         const std::string name = std::string("linear ") + kind.name + " " + shape_name(shape) + " M=" + std::to_string(rows);
         if (!wanted(name)) continue;
         Linear::Input in = linear.input(rows);
@@ -302,25 +307,42 @@ void bench_adapters(const Kernels& kernels, ThreadPool& pool) {
     }
 }
 
+// Codes, or halves from 1/8 to 1/2: what they are does not change the speed, as long as sums stay finite.
+void fill(const CpuKvPool& kv, KvType type) {
+  const size_t bytes = kv.layout.block_bytes() * kv.blocks(), head_bytes = kv.layout.head_stride;
+  auto* halves = reinterpret_cast<uint16_t*>(kv.layer(0));
+  auto* codes = reinterpret_cast<int8_t*>(kv.layer(0));
+  if (type == KvType::kF16) {
+    for (size_t i = 0; i < bytes / 2; ++i) halves[i] = static_cast<uint16_t>(0x3000 + engine() % 0x800);
+    return;
+  }
+  for (size_t i = 0; i < bytes; ++i) codes[i] = static_cast<int8_t>(engine() % 255 - 127);
+  const std::vector<float> scales(2 * kKvBlockTokens, 1.0f / 256);
+  for (size_t head = 0; head < bytes; head += head_bytes)
+    std::memcpy(codes + head + kv.layout.scale_offset, scales.data(), scales.size() * sizeof(float));
+}
+
 // All heads of a model's layer at 1024 tokens: one decoded row, or the last 64 rows of a prompt.
-void bench_attention(const Kernels& kernels, const MachineLimits& limits) {
+void bench_attention(const Kernels& kernels, const MachineLimits& limits, KvType type) {
   struct Heads {
     const char* name;
     uint32_t heads, kv_heads;
   };
   constexpr uint32_t kDim = 64, kContext = 1024;
+  const bool int8 = type == KvType::kInt8;
+  // Over int8, half of the operations are scores, by products of int8, and the other half sums of values, by int16.
+  const double integer_peak = limits.int16 > 0 ? 2 / (1 / limits.int8 + 1 / limits.int16) : 0;
   for (const Heads& h : {Heads{"9/3 heads", 9, 3}, Heads{"32/4 heads", 32, 4}})
     for (const uint32_t rows : {1u, 64u}) {
-      const std::string name = std::string("attention ctx 1024 ") + h.name + " rows=" + std::to_string(rows);
+      const std::string name = std::string("attention ") + (int8 ? "int8 " : "") + "ctx 1024 " + h.name + " rows=" + std::to_string(rows);
       if (!wanted(name)) continue;
       ModelConfig config;
       config.layers = 1;
       config.heads = h.heads;
       config.kv_heads = h.kv_heads;
       config.head_dim = kDim;
-      const CpuKvPool kv(config, KvType::kF16, kContext / kKvBlockTokens);
-      auto* cache = reinterpret_cast<uint16_t*>(kv.layer(0));
-      for (size_t i = 0; i < kv.layout.block_stride * kv.blocks(); ++i) cache[i] = static_cast<uint16_t>(0x3000 + engine() % 0x800);
+      const CpuKvPool kv(config, type, kContext / kKvBlockTokens);
+      fill(kv, type);
       const std::vector<float> q = random_floats(static_cast<size_t>(rows) * config.q_dim());
       std::vector<float> y(q.size());
       std::vector<uint32_t> blocks;
@@ -341,15 +363,16 @@ void bench_attention(const Kernels& kernels, const MachineLimits& limits) {
                                     .scale = 0.125f,
                                     .blocks = blocks.data(),
                                     .following = nullptr,
-                                    .kv = cache + kv.layout.head_stride * head,
+                                    .kv = kv.layer(0) + kv.layout.head_stride * kv.layout.element_bytes * head,
                                     .block_stride = kv.layout.block_stride,
                                     .value_offset = kv.layout.value_offset,
                                     .scale_offset = kv.layout.scale_offset,
                                     .value_stride = kv.layout.value_stride,
-                                    .kv_type = KvType::kF16});
+                                    .kv_type = type});
       });
       const double operations = 4e-9 * rows * h.heads * kDim * kContext;  // a causal prompt does slightly less
-      const Floor floor{operations, limits.f32, "f32", kv.layout.block_bytes() * kv.blocks()};
+      const Floor floor{operations, int8 ? integer_peak : limits.f32, int8 ? "int8 and int16" : "f32",
+                        kv.layout.block_bytes() * kv.blocks()};
       report(kernels, name, seconds, operations, "Gop/s", share_of_limit(limits, floor, seconds));
     }
 }
@@ -366,18 +389,20 @@ int main(int argc, char** argv) {
     } else if (argument == "--filter" && i + 1 < argc) {
       options.filter = argv[++i];
     } else {
-      std::fprintf(stderr, "usage: kernel_bench [--json] [--isa scalar|avx2|avx512vnni] [--filter TEXT]\n");
+      std::fprintf(stderr, "usage: kernel_bench [--json] [--isa scalar|avx2|avx512vnni|avx512amx] [--filter TEXT]\n");
       return 2;
     }
   }
   ThreadPool pool(1);
-  for (const Kernels* kernels : supported_kernels()) {
+  for (const Kernels* kernels : kernel_levels().kernels) {
     if (!options.isa.empty() && options.isa != kernels->isa) continue;
     const MachineLimits limits = measure_limits(kernels->isa);
     report(limits, kernels->isa, std::max(1u, std::thread::hardware_concurrency()));
     bench_linear(*kernels, limits, pool);
+    if (is_amx(*kernels)) continue;
     bench_quantize(*kernels);
     bench_adapters(*kernels, pool);
-    bench_attention(*kernels, limits);
+    bench_attention(*kernels, limits, KvType::kF16);
+    bench_attention(*kernels, limits, KvType::kInt8);
   }
 }

@@ -12,6 +12,7 @@
 #include <immintrin.h>
 #endif
 
+#include "bench/amx_products.h"
 #include "cpu/aligned_buffer.h"
 
 namespace polygraft {
@@ -55,11 +56,15 @@ constexpr int kChains = 12;  // enough independent sums to hide the latency of a
     }                                                                                                                  \
   }
 #define PG_DPBUSD(s) s = _mm512_dpbusd_epi32(s, w, x); asm volatile("" : "+v"(s));
+#define PG_DPWSSD(s) s = _mm512_dpwssd_epi32(s, w, x); asm volatile("" : "+v"(s));
+#define PG_MADD16(s) s = _mm256_add_epi32(s, _mm256_madd_epi16(w, x)); asm volatile("" : "+x"(s), "+x"(x));
 #define PG_FMA512(s) s = _mm512_fmadd_ps(w, x, s); asm volatile("" : "+v"(s));
 #define PG_FMA256(s) s = _mm256_fmadd_ps(w, x, s); asm volatile("" : "+x"(s));
 #define PG_MADDUBS(s) s = _mm256_add_epi16(s, _mm256_maddubs_epi16(w, x)); asm volatile("" : "+x"(s), "+x"(x));
 #define PG_DPBF16(s) s = _mm512_dpbf16_ps(s, (__m512bh)w, (__m512bh)x); asm volatile("" : "+v"(s));
 PG_PEAK(int8_vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), "v", PG_DPBUSD)
+PG_PEAK(int16_vnni, "avx512f,avx512vnni", __m512i, _mm512_setzero_si512(), "v", PG_DPWSSD)
+PG_PEAK(int16_avx2, "avx2", __m256i, _mm256_setzero_si256(), "x", PG_MADD16)
 PG_PEAK(f32_avx512, "avx512f", __m512, _mm512_setzero_ps(), "v", PG_FMA512)
 PG_PEAK(bf16_avx512, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(), "v", PG_DPBF16)
 PG_PEAK(f32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), "x", PG_FMA256)
@@ -67,6 +72,8 @@ PG_PEAK(int8_avx2, "avx2", __m256i, _mm256_setzero_si256(), "x", PG_MADDUBS)
 #undef PG_EACH
 #undef PG_PEAK
 #undef PG_DPBUSD
+#undef PG_DPWSSD
+#undef PG_MADD16
 #undef PG_FMA512
 #undef PG_FMA256
 #undef PG_MADDUBS
@@ -137,12 +144,17 @@ const char* MachineLimits::level(size_t working_set) const {
 MachineLimits measure_limits(const std::string& isa) {
   MachineLimits limits;
 #if defined(__x86_64__)
-  if (isa == "avx512vnni") {
+  if (isa == "avx512vnni" || isa == "avx512amx") {
     limits.int8 = best_rate(loop_work(128), kRuns, int8_vnni);
+#if defined(PG_AMX)
+    if (isa == "avx512amx") limits.int8 = best_rate(1e-9 * kLoops * kAmxOperations, kRuns, [] { amx_products(kLoops); });
+#endif
+    limits.int16 = best_rate(loop_work(64), kRuns, int16_vnni);
     limits.f32 = best_rate(loop_work(32), kRuns, f32_avx512);
     if (__builtin_cpu_supports("avx512bf16")) limits.bf16 = best_rate(loop_work(64), kRuns, bf16_avx512);
   } else if (isa == "avx2") {
     limits.int8 = best_rate(loop_work(64), kRuns, int8_avx2);
+    limits.int16 = best_rate(loop_work(32), kRuns, int16_avx2);
     limits.f32 = best_rate(loop_work(16), kRuns, f32_avx2);
   }
 #endif

@@ -8,7 +8,8 @@ namespace polygraft {
 
 struct MachineLimits {
   // 10^9 multiplications and additions a second on values that stay in registers. 0: the instruction set has none.
-  double int8 = 0;  // dot products of int8, with the instructions that kernels of this instruction set use
+  double int8 = 0;   // dot products of int8, with the instructions that kernels of this instruction set use
+  double int16 = 0;  // likewise of int16
   double f32 = 0;   // fused multiply-adds
   double bf16 = 0;  // dot products of bf16 (AVX512-BF16)
 
@@ -21,7 +22,7 @@ struct MachineLimits {
   const char* level(size_t working_set) const;
 };
 
-// `isa`: of a kernel table ("scalar", "avx2", "avx512vnni"). Takes about a second.
+// `isa`: of a kernel table ("scalar", "avx2", "avx512vnni", "avx512amx"). Takes about a second.
 MachineLimits measure_limits(const std::string& isa);
 
 // 10^9 bytes a second that `threads` threads together read from memory.

@@ -36,11 +36,15 @@ constexpr uint64_t kLinearTicket = 1'000'000;  // multiply-adds of a ticket of a
 }  // namespace
 
 std::unique_ptr<Backend> create_cpu_backend(const BackendOptions& options) {
-  return std::make_unique<CpuBackend>(choose_kernels(options.isa), options);
+  const KernelLevels& levels = kernel_levels();
+  // Who names a level has not been denied another one.
+  return std::make_unique<CpuBackend>(choose_kernels(levels, options.isa), options,
+                                      options.isa.empty() ? levels.warning : std::string());
 }
 
-CpuBackend::CpuBackend(const Kernels& kernels, const BackendOptions& options)
+CpuBackend::CpuBackend(const Kernels& kernels, const BackendOptions& options, std::string warning)
     : kernels_(kernels),
+      warning_(std::move(warning)),
       int8_(options.activations == PG_ACTIVATIONS_INT8),
       kv_type_(kv_type(options.kv)),
       int8_adapters_(options.adapters == PG_ADAPTER_INT8),

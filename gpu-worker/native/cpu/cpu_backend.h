@@ -1,6 +1,7 @@
 // The CPU backend: divides each op into tickets for the pool and calls the kernels of one instruction set.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "cpu/cpu_adapter.h"
@@ -16,9 +17,10 @@ namespace polygraft {
 class CpuBackend : public Backend {
  public:
   // `options.isa` is what chose `kernels`.
-  CpuBackend(const Kernels& kernels, const BackendOptions& options);
+  CpuBackend(const Kernels& kernels, const BackendOptions& options, std::string warning = {});
 
   std::string device() const override { return std::string("cpu/") + kernels_.isa; }
+  std::string warning() const override { return warning_; }
   std::unique_ptr<DeviceModel> upload_model(const ModelConfig& config, ModelWeights weights,
                                             const std::function<void(uint64_t, uint64_t)>& progress) override;
   std::unique_ptr<DeviceAdapter> upload_adapter(const ModelConfig& config, const AdapterWeights& adapter) override;
@@ -54,6 +56,7 @@ class CpuBackend : public Backend {
   };
 
   const Kernels& kernels_;
+  const std::string warning_;
   const bool int8_;
   const KvType kv_type_;
   const bool int8_adapters_;

@@ -138,11 +138,12 @@ void FormScratch::prepare(const InputForm& form, uint32_t k, uint32_t rows, cons
   x = form.order ? ordered.data() : input;
   if (form.group == 0) return;
   const uint32_t padded = (k + kBlockK - 1) / kBlockK * kBlockK, groups = (padded + form.group - 1) / form.group;
-  grow(codes, static_cast<size_t>(rows) * padded);
+  const size_t code_bytes = static_cast<size_t>(rows) * padded;
+  if (codes.bytes() < code_bytes) codes = AlignedBuffer(code_bytes);
   grow(scales, static_cast<size_t>(rows) * groups);
   grow(sums, static_cast<size_t>(rows) * groups);
   grow(scaled_sums, static_cast<size_t>(rows) * groups);
-  quantized = {.codes = codes.data(),
+  quantized = {.codes = codes.as<int8_t>(),
                .scales = scales.data(),
                .sums = sums.data(),
                .scaled_sums = scaled_sums.data(),
@@ -158,7 +159,7 @@ void FormScratch::fill(const InputForm& form, const Kernels& kernels, uint32_t k
   if (form.group == 0) return;
   const size_t group = static_cast<size_t>(row) * quantized.groups;
   kernels.quantize_row(x + at, k, quantized.stride / kBlockK, form.group,
-                       codes.data() + static_cast<size_t>(row) * quantized.stride, scales.data() + group,
+                       codes.as<int8_t>() + static_cast<size_t>(row) * quantized.stride, scales.data() + group,
                        sums.data() + group, scaled_sums.data() + group);
 }
 

@@ -68,7 +68,7 @@ struct LinearPlan {
 // An op's input in one of its forms.
 struct FormScratch {
   std::vector<float> ordered;
-  std::vector<int8_t> codes;
+  AlignedBuffer codes;  // int8; tile registers are loaded by whole cache lines
   std::vector<float> scales, sums, scaled_sums;
   const float* x = nullptr;  // [rows][k], in the form's order
   QuantizedRows quantized;   // where it is

@@ -89,6 +89,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string device() const = 0;  // "cpu/avx2"
+  // What its operator should know: that something of this machine is not used, and why. Empty: nothing.
+  virtual std::string warning() const { return {}; }
 
   // Packing. `upload_model` takes the weights by value and frees each matrix once it is packed.
   virtual std::unique_ptr<DeviceModel> upload_model(const ModelConfig& config, ModelWeights weights,

@@ -36,6 +36,7 @@ Napi::Object describe(Napi::Env env, const pg_model_info& info) {
   for (uint32_t i = 0; i < info.eos_count; ++i) eos[i] = info.eos_token_ids[i];
   object.Set("eosTokenIds", eos);
   object.Set("bosTokenId", info.bos_token_id);
+  object.Set("warning", info.warning);
   return object;
 }
 

@@ -60,6 +60,7 @@ const modelFields: Record<keyof NativeModelInfo, true> = {
   maxQueue: true,
   eosTokenIds: true,
   bosTokenId: true,
+  warning: true,
 };
 const adapterFields: Record<keyof NativeAdapterInfo, true> = {
   rank: true,

@@ -25,7 +25,7 @@ export interface NativeOptions {
   readonly group?: number;
   /** Bits of embedding and head: 4, 8 or 32. Default: 8. */
   readonly headBits?: number;
-  /** "scalar", "avx2" or "avx512vnni". Default: the best that the CPU has. */
+  /** "scalar", "avx2", "avx512vnni" or "avx512amx". Default: the best that the CPU has. */
   readonly isa?: string;
   /** Default: all cores. */
   readonly threads?: number;
@@ -78,6 +78,8 @@ export interface NativeModelInfo {
   readonly eosTokenIds: readonly number[];
   /** -1: none. */
   readonly bosTokenId: number;
+  /** Empty: none. */
+  readonly warning: string;
 }
 
 /** pg_adapter_info. */

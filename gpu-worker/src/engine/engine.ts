@@ -37,6 +37,8 @@ export interface EngineInfo {
   readonly eosTokenIds: readonly number[];
   /** Beginning-of-sequence token, if the model has one. */
   readonly bosTokenId?: number;
+  /** What the operator should know: that something of this machine is not used, and why. */
+  readonly warning?: string;
 }
 
 /** An adapter in host memory, checked against the model. */

@@ -76,6 +76,7 @@ test("info describes the model and its memory", () => {
   expect(engine.info).toMatchObject({ architecture: "llama", weights: "w4-g32", vocabularySize: 320, contextLength: 512 });
   expect(engine.info.digest).toMatch(/^sha256:[0-9a-f]{64}$/);
   expect(engine.info.device).toMatch(/^cpu\//);
+  expect(engine.info.warning).toBeUndefined();
   expect(engine.info.kvBlocks * engine.info.kvBlockTokens).toBeGreaterThanOrEqual(engine.info.contextLength);
   expect(engine.info.eosTokenIds).toEqual([2]);
 });

@@ -77,8 +77,8 @@ class AddonEngine implements Engine {
   #closing: Promise<void> | undefined;
 
   constructor(native: NativeEngine) {
-    const { bosTokenId, ...info } = native.info();
-    this.info = { ...info, ...(bosTokenId < 0 ? {} : { bosTokenId }) };
+    const { bosTokenId, warning, ...info } = native.info();
+    this.info = { ...info, ...(bosTokenId < 0 ? {} : { bosTokenId }), ...(warning === "" ? {} : { warning }) };
     this.#native = native;
     const layout = native.onReport((buffer, events) => this.#receive(buffer, events));
     const [first, second] = layout.buffers;

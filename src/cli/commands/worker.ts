@@ -50,7 +50,7 @@ function engineOptions(): Option[] {
     new Option("--head-bits <n>", "bits of embedding and output head: 4, 8 or 32 (default: 8)").argParser(oneOf(4, 8, 32)),
     new Option("--activations <name>", "how activations enter a quantized layer (default: int8)").choices(["int8", "f32"]),
     new Option("--kv-type <name>", "what keys and values are stored as; int8 is half of f16 (default: f16)").choices(["f16", "f32", "int8"]),
-    new Option("--isa <name>", "instruction set (default: the best that the CPU has)").choices(["scalar", "avx2", "avx512vnni"]),
+    new Option("--isa <name>", "instruction set (default: the best that the CPU has)").choices(["scalar", "avx2", "avx512vnni", "avx512amx"]),
     new Option("--max-context <n>", "most tokens of prompt and output (default: the model's, at most 8192)").argParser(integer(1)),
     new Option("--max-sequences <n>", "most sequences in one step (default: 64)").argParser(integer(1)),
     new Option("--max-step-tokens <n>", "most tokens in one step (default: 512)").argParser(integer(1)),

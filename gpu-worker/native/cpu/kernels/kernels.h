@@ -163,8 +163,14 @@ struct Kernels {
   void (*attention_tile)(const AttentionTile& args);
 };
 
+// Linears of many rows by AMX, which take the place of avx512vnni's and hand fewer rows on to it.
+struct AmxKernels {
+  void (*linear_tile)(const LinearTile& args);
+};
+
 extern const Kernels kKernelsScalar;
 extern const Kernels kKernelsAvx2;        // x86-64 builds only, like the next
 extern const Kernels kKernelsAvx512Vnni;
+extern const AmxKernels kKernelsAmx;      // where the build defines PG_AMX
 
 }  // namespace polygraft

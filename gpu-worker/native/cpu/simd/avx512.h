@@ -95,6 +95,7 @@ PG_INLINE void store_low_bytes(int8_t* p, i32x16 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(v.v));
 }
 PG_INLINE i32x16 load_codes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+PG_INLINE i32x16 load_i32(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 
 struct Table16 {
   __m512 v;
@@ -133,6 +134,17 @@ PG_INLINE __m512i weights(TableCodes<kHigh>, const uint8_t* p, const int8_t* tab
   return _mm512_shuffle_epi8(offset(values), nibbles<kHigh>(p));
 }
 PG_INLINE __m512i weights(ByteCodes, const uint8_t* p, const int8_t*) { return offset(_mm512_loadu_si512(p)); }
+
+// The weights themselves (see scalar.h).
+template <bool kHigh>
+PG_INLINE void store_weights(NibbleCodes<kHigh>, const uint8_t* p, const int8_t*, int8_t* out) {
+  _mm512_storeu_si512(out, nibbles<kHigh>(p));
+}
+template <bool kHigh>
+PG_INLINE void store_weights(TableCodes<kHigh>, const uint8_t* p, const int8_t* table, int8_t* out) {
+  const __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  _mm512_storeu_si512(out, _mm512_shuffle_epi8(values, nibbles<kHigh>(p)));
+}
 
 template <int kRows, class Codes>
 PG_INLINE void dot_slab(Codes meaning, const uint8_t* codes, const int8_t* table, const int8_t* x, size_t x_stride,

@@ -195,6 +195,9 @@ PG_INLINE i32x16 load_codes(const uint8_t* p) {
   __builtin_memcpy(r.lane, p, 64);
   return r;
 }
+PG_INLINE i32x16 load_i32(const int32_t* p) {
+  return each_i32([&](int i) { return p[i]; });
+}
 
 // table[index], index in 0..15.
 struct Table16 {
@@ -232,6 +235,12 @@ PG_INLINE int32_t decode(TableCodes<kHigh>, uint8_t byte, const int8_t* table) {
   return table[kHigh ? byte >> 4 : byte & 15];
 }
 PG_INLINE int32_t decode(ByteCodes, uint8_t byte, const int8_t*) { return static_cast<int8_t>(byte); }
+
+// The weights of 64 code bytes, for products of signed bytes (tiles.h; no AVX2 CPU has those).
+template <class Codes>
+PG_INLINE void store_weights(Codes meaning, const uint8_t* codes, const int8_t* table, int8_t* out) {
+  for (int i = 0; i < 64; ++i) out[i] = static_cast<int8_t>(decode(meaning, codes[i], table));
+}
 
 // total[m] += Σ_k w[k][lane] * x[m][k] over a slab. `table`: 16 int8 for TableCodes.
 template <int kRows, class Codes>

@@ -158,6 +158,7 @@ TEST(info_and_errors) {
   info.size = sizeof(info);
   pg_engine_info(engine.get(), &info);
   CHECK_EQ(std::string(info.weights), "f32");
+  CHECK_EQ(std::string(info.warning), "");
   CHECK_EQ(std::string(info.digest).substr(0, 7), "sha256:");
   CHECK(info.weight_bytes > 0 && info.kv_bytes > 0 && info.kv_blocks > 0);
 

@@ -1,6 +1,7 @@
 // Random models, adapters and steps for the kernel tests, all from explicit seeds.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -191,17 +192,25 @@ inline AdapterWeights random_adapter(const ModelConfig& c, uint32_t targets, con
   return a;
 }
 
-#if defined(PG_EMULATED_AVX512)
 }  // namespace polygraft::fixture
 namespace polygraft {
-extern const Kernels kKernelsEmulated;  // the AVX-512 layer on portable intrinsics
+extern const AmxKernels kKernels_scalar_amx;  // the linears by AMX, on emulated tile registers
+extern const AmxKernels kKernels_avx512_amx;  // likewise, with the AVX-512 layer
+extern const Kernels kKernelsEmulated;        // the AVX-512 layer on portable intrinsics
 }
 namespace polygraft::fixture {
-#endif
 
 // All kernels that can run here, scalar last.
 inline std::vector<const Kernels*> all_kernels() {
-  std::vector<const Kernels*> kernels = supported_kernels();
+  std::vector<const Kernels*> kernels = kernel_levels().kernels;
+  static const Kernels scalar_amx = with_amx(kKernelsScalar, kKernels_scalar_amx, "scalar, emulated tiles");
+  kernels.insert(kernels.begin(), &scalar_amx);
+#if defined(PG_X86)
+  if (std::find(kernels.begin(), kernels.end(), &kKernelsAvx512Vnni) != kernels.end()) {
+    static const Kernels avx512_amx = with_amx(kKernelsAvx512Vnni, kKernels_avx512_amx, "avx512vnni, emulated tiles");
+    kernels.insert(kernels.begin(), &avx512_amx);
+  }
+#endif
 #if defined(PG_EMULATED_AVX512)
   kernels.insert(kernels.begin(), &kKernelsEmulated);
 #endif
