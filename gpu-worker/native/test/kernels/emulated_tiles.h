@@ -15,16 +15,19 @@ struct TileState {
 };
 thread_local TileState tile_state;
 
-void need(bool condition, const char* what) {
+// None is inlined: with sanitizers compilers would take minutes over so many copies.
+#define PG_OUT_OF_LINE __attribute__((noinline))
+
+PG_OUT_OF_LINE void need(bool condition, const char* what) {
   if (!condition) tile_fault(what);
 }
 
-void release_tiles() {
+PG_OUT_OF_LINE void release_tiles() {
   tile_state.configured = false;
   tile_state.config.palette = 0;
 }
 
-void configure_tiles(const TileConfig& config) {
+PG_OUT_OF_LINE void configure_tiles(const TileConfig& config) {
   if (config.palette == 0) return release_tiles();
   need(config.palette == 1, "ldtilecfg: palette is not 0 or 1");
   need(config.start_row == 0, "ldtilecfg: emulated with start_row 0 only");
@@ -45,7 +48,7 @@ void configure_tiles(const TileConfig& config) {
 struct TileShape {
   uint32_t rows, row_bytes;
 };
-TileShape shape_of(int tile) {
+PG_OUT_OF_LINE TileShape shape_of(int tile) {
   need(tile_state.configured, "used before ldtilecfg");
   need(tile >= 0 && tile < kTileRegisters, "no such register");
   const TileShape shape = {tile_state.config.rows[tile], tile_state.config.row_bytes[tile]};
@@ -53,49 +56,64 @@ TileShape shape_of(int tile) {
   return shape;
 }
 
-template <int kTile>
-void zero_tile() {
-  shape_of(kTile);
-  __builtin_memset(tile_state.data[kTile], 0, sizeof tile_state.data[kTile]);
+PG_OUT_OF_LINE void emulate_zero(int tile) {
+  shape_of(tile);
+  __builtin_memset(tile_state.data[tile], 0, sizeof tile_state.data[tile]);
 }
 
-template <int kTile>
-void load_tile(const int8_t* p, size_t stride) {
-  const TileShape shape = shape_of(kTile);
-  __builtin_memset(tile_state.data[kTile], 0, sizeof tile_state.data[kTile]);
+PG_OUT_OF_LINE void emulate_load(int tile, const int8_t* p, size_t stride) {
+  const TileShape shape = shape_of(tile);
+  emulate_zero(tile);
   for (uint32_t row = 0; row < shape.rows; ++row)
-    __builtin_memcpy(tile_state.data[kTile][row], p + row * stride, shape.row_bytes);
+    __builtin_memcpy(tile_state.data[tile][row], p + row * stride, shape.row_bytes);
 }
 
-template <int kTile>
-void store_tile(int32_t* p, size_t stride) {
-  const TileShape shape = shape_of(kTile);
+PG_OUT_OF_LINE void emulate_store(int tile, int32_t* p, size_t stride) {
+  const TileShape shape = shape_of(tile);
   for (uint32_t row = 0; row < shape.rows; ++row)
-    __builtin_memcpy(reinterpret_cast<uint8_t*>(p) + row * stride, tile_state.data[kTile][row], shape.row_bytes);
+    __builtin_memcpy(reinterpret_cast<uint8_t*>(p) + row * stride, tile_state.data[tile][row], shape.row_bytes);
 }
 
-template <int kSums, int kX, int kW>
-void dot_tiles() {
-  const TileShape sums = shape_of(kSums), x = shape_of(kX), w = shape_of(kW);
-  need(kSums != kX && kSums != kW && kX != kW, "tdpbssd: the same register twice");
+PG_OUT_OF_LINE void emulate_dot(int sums_tile, int x_tile, int w_tile) {
+  const TileShape sums = shape_of(sums_tile), x = shape_of(x_tile), w = shape_of(w_tile);
+  need(sums_tile != x_tile && sums_tile != w_tile && x_tile != w_tile, "tdpbssd: the same register twice");
   need(sums.row_bytes % 4 == 0 && x.row_bytes % 4 == 0 && w.row_bytes % 4 == 0, "tdpbssd: rows are not whole dwords");
   need(sums.rows == x.rows, "tdpbssd: sums and left side differ in rows");
   need(sums.row_bytes == w.row_bytes, "tdpbssd: sums and right side differ in columns");
   need(x.row_bytes / 4 == w.rows, "tdpbssd: both sides differ in k");
-  auto& s = tile_state.data;
-  for (uint32_t m = 0; m < sums.rows; ++m) {
-    for (uint32_t n = 0; n < sums.row_bytes / 4; ++n) {
+  for (uint32_t m = 0; m < 16; ++m) {
+    uint8_t(&row)[64] = tile_state.data[sums_tile][m];
+    const auto& left = tile_state.data[x_tile][m];
+    const uint32_t bytes = m < sums.rows ? sums.row_bytes : 0;
+    for (uint32_t n = 0; n < bytes; n += 4) {
       uint32_t sum;
-      __builtin_memcpy(&sum, &s[kSums][m][4 * n], 4);
-      for (uint32_t k = 0; k < w.rows; ++k)
+      __builtin_memcpy(&sum, row + n, 4);
+      for (uint32_t k = 0; k < w.rows; ++k) {
+        const uint8_t* right = tile_state.data[w_tile][k] + n;
         for (uint32_t i = 0; i < 4; ++i)
-          sum += static_cast<uint32_t>(static_cast<int8_t>(s[kX][m][4 * k + i]) *
-                                       static_cast<int8_t>(s[kW][k][4 * n + i]));
-      __builtin_memcpy(&s[kSums][m][4 * n], &sum, 4);
+          sum += static_cast<uint32_t>(static_cast<int8_t>(left[4 * k + i]) * static_cast<int8_t>(right[i]));
+      }
+      __builtin_memcpy(row + n, &sum, 4);
     }
-    __builtin_memset(&s[kSums][m][sums.row_bytes], 0, 64 - sums.row_bytes);
+    __builtin_memset(row + bytes, 0, 64 - bytes);
   }
-  for (uint32_t m = sums.rows; m < 16; ++m) __builtin_memset(s[kSums][m], 0, 64);
+}
+
+template <int kTile>
+PG_INLINE void zero_tile() {
+  emulate_zero(kTile);
+}
+template <int kTile>
+PG_INLINE void load_tile(const int8_t* p, size_t stride) {
+  emulate_load(kTile, p, stride);
+}
+template <int kTile>
+PG_INLINE void store_tile(int32_t* p, size_t stride) {
+  emulate_store(kTile, p, stride);
+}
+template <int kSums, int kX, int kW>
+PG_INLINE void dot_tiles() {
+  emulate_dot(kSums, kX, kW);
 }
 
 }  // namespace
