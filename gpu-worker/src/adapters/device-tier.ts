@@ -39,8 +39,8 @@ interface Claim {
   readonly wanted: () => boolean;
   /** When it is given up for lack of room. */
   readonly end: number;
-  /** Packs it; the slot, once the engine has found room. */
-  readonly put: (host: HostAdapter) => Promise<number>;
+  /** Packs it; the slot, once the engine has found room, or undefined if it was dropped meanwhile. */
+  readonly put: (host: HostAdapter) => Promise<number | undefined>;
   /** It is there, or nobody wants it any more. */
   readonly settle: () => void;
   readonly fail: (error: unknown) => void;
@@ -169,7 +169,7 @@ export class DeviceTier {
     claim.settle();
   }
 
-  /** The slot, or undefined where there was no room after all, or where the host copy was unloaded just now. */
+  /** The slot, or undefined where there was no room after all, or where the version was unloaded just now. */
   private async put({ version, put }: Claim, host: HostAdapter): Promise<number | undefined> {
     if (version.host !== host) return undefined;
     try {
@@ -221,15 +221,17 @@ export class DeviceTier {
 
   /** Queues for the next turn of a parked version. If all of its requests have ended by then, it goes. */
   private async bringBack(version: AdapterVersion, slot: number): Promise<void> {
-    const put = async (host: HostAdapter): Promise<number> => {
+    // It can be dropped at any time, even while the engine packs it, and then come to another slot.
+    const isParked = (): boolean => version.parked && version.slot === slot;
+    const put = async (host: HostAdapter): Promise<number | undefined> => {
       await this.engine.resumeAdapter(host, slot);
-      return slot;
+      return isParked() ? slot : undefined;
     };
-    const wanted = (): boolean => version.parked && version.references > 0;
-    while (version.parked) {
+    const wanted = (): boolean => isParked() && version.references > 0;
+    while (isParked()) {
       try {
         await this.place({ version, end: Number.POSITIVE_INFINITY, wanted, put });
-        if (version.references === 0) this.drop(version);
+        if (version.slot === slot && version.references === 0) this.drop(version);
       } catch (error) {
         if (isClosed(error)) return;
         await new Promise((resolve) => setTimeout(resolve, RESUME_RETRY_MILLIS).unref());

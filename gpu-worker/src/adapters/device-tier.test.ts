@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import { EngineError, type Engine, type HostAdapter } from "../engine/engine.js";
+import { AdapterVersion } from "./adapter-version.js";
+import { DeviceTier } from "./device-tier.js";
+import type { HostTier } from "./host-tier.js";
+
+/** Slots for one adapter of one byte; packing a parked one again waits for `resume`. */
+class OnePlace {
+  readonly info = { adapterBytes: 1 };
+  readonly detached: number[] = [];
+  resume: () => void = () => {};
+  resuming = false;
+  private readonly slots = new Map<number, boolean>(); // whether each is on the device
+  private next = 0;
+  private steps = 0;
+  private onStepped = (): void => {};
+
+  load = () => ({ adapterBytesUsed: [...this.slots.values()].filter(Boolean).length, steps: this.steps });
+  onStep = (callback: () => void) => void (this.onStepped = callback);
+  attachAdapter = async () => {
+    this.slots.set(this.next, true);
+    return this.next++;
+  };
+  detachAdapter = (slot: number) => {
+    if (!this.slots.delete(slot)) throw new EngineError("NOT_FOUND", `no adapter is attached at slot ${slot}`);
+    this.detached.push(slot);
+  };
+  parkAdapter = (slot: number) => void this.slots.set(slot, false);
+  resumeAdapter = async (_: HostAdapter, slot: number) => {
+    this.resuming = true;
+    await new Promise<void>((resolve) => (this.resume = resolve));
+    if (this.slots.has(slot)) this.slots.set(slot, true);
+  };
+
+  step(): void {
+    this.steps++;
+    this.onStepped();
+  }
+}
+
+const version = (id: string): AdapterVersion => {
+  const one = new AdapterVersion({ id } as AdapterVersion["folder"], id, "", {} as AdapterVersion["card"]);
+  one.host = { deviceBytes: 1 } as HostAdapter;
+  one.deviceBytes = 1;
+  return one;
+};
+
+test("a version that is dropped while the engine packs it again is gone, and gives its place", async () => {
+  const engine = new OnePlace();
+  const host = { load: async (one: AdapterVersion) => one.host } as unknown as HostTier;
+  const tier = new DeviceTier({ engine: engine as unknown as Engine, host, turnMillis: 1, changed: () => {} });
+  const wait = { millis: 60_000, wanted: () => true };
+  const [parked, other, third] = [version("parked"), version("other"), version("third")];
+
+  parked.references = 1;
+  await tier.load(parked, wait);
+  [other.references, other.unserved] = [1, 1];
+  const loaded = tier.load(other, wait);
+  for (let steps = 0; !parked.parked; steps++) {
+    engine.step();
+    await new Promise(setImmediate);
+    expect(steps).toBeLessThan(1000);
+  }
+  await loaded;
+
+  [other.references, other.unserved] = [0, 0];
+  tier.notify();
+  while (!engine.resuming) await new Promise(setImmediate);
+  expect(engine.detached).toEqual([1]); // the other one made room
+
+  parked.references = 0;
+  tier.drop(parked);
+  engine.resume();
+  await tier.load(third, wait);
+  expect(parked.slot).toBeUndefined();
+  expect(third.slot).toBe(2);
+  expect(engine.detached).toEqual([1, 0]); // each once
+});
