@@ -10,13 +10,12 @@ import numpy
 import openvino
 import openvino_genai as genai
 
-from protocol import Case, Tokens, Unsupported, serve
-
-ROOM = 512  # tokens that a stream may decode over all measurements of a case
+from protocol import Case, SteppedDriver, Tokens, Unsupported, serve
 
 
-class OpenVinoDriver:
+class OpenVinoDriver(SteppedDriver):
     def __init__(self, model: str, threads: int, vocabulary: int):
+        super().__init__()
         scheduler = genai.SchedulerConfig()
         scheduler.cache_size = 2  # GiB
         scheduler.max_num_batched_tokens = 512
@@ -24,28 +23,18 @@ class OpenVinoDriver:
         scheduler.enable_prefix_caching = False
         self._pipeline = genai.ContinuousBatchingPipeline(model, scheduler, "CPU", {"INFERENCE_NUM_THREADS": threads})
         self._tokens = Tokens(vocabulary)
-        self._case = Case()
         self._handles = []
         self._next = 0
 
-    def setup(self, case: Case) -> str:
-        if case.kind == "serve":
-            raise Unsupported("only polygraft's own path is measured in this way")
+    def _prepare(self, case: Case) -> None:
         if case.adapters:
             raise Unsupported("OpenVINO GenAI cannot mix adapters in a batch")
-        self._case = case
-        if case.kind == "decode":
-            self._add(ROOM)
-            # Prompts are computed over several steps; all streams have begun when each has a token.
-            while not all([self._read(handle) for handle in self._handles]):
-                self._pipeline.step()
-            self._decode(2)
-        else:
-            self._prefill()
-        return ""
 
-    def measure(self) -> tuple[int, float]:
-        return self._decode(self._case.tokens) if self._case.kind == "decode" else self._prefill()
+    def _begun(self) -> bool:
+        return all([self._read(handle) for handle in self._handles])
+
+    def _step(self) -> None:
+        self._pipeline.step()
 
     def end(self) -> None:
         for handle in self._handles:

@@ -21,6 +21,35 @@ class Unsupported(Exception):
     """Raised by setup for what the program cannot do."""
 
 
+class SteppedDriver:
+    """For programs that compute in steps. One has _prepare(case), _add(outputs), which begins the case's streams with
+    prompts of their own, _begun(), whether each of them has a token, _step(), and _decode(count) and _prefill(), which
+    return (tokens, seconds)."""
+
+    ROOM = 512  # tokens that a stream may decode over all measurements of a case
+
+    def __init__(self):
+        self._case = Case()
+
+    def setup(self, case: Case) -> str:
+        if case.kind == "serve":
+            raise Unsupported("only polygraft's own path is measured in this way")
+        self._prepare(case)
+        self._case = case
+        if case.kind == "decode":
+            self._add(self.ROOM)
+            # Prompts are computed over several steps.
+            while not self._begun():
+                self._step()
+            self._decode(2)
+        else:
+            self._prefill()
+        return ""
+
+    def measure(self) -> tuple[int, float]:
+        return self._decode(self._case.tokens) if self._case.kind == "decode" else self._prefill()
+
+
 class Tokens:
     """Token ids that look random, the same in every run."""
 

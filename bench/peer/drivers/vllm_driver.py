@@ -8,40 +8,20 @@ import os
 import sys
 import time
 
-from protocol import Case, Tokens, Unsupported, serve
-
-ROOM = 512  # tokens that a stream may decode over all measurements of a case
+from protocol import Case, SteppedDriver, Tokens, serve
 
 
-class VllmDriver:
+class VllmDriver(SteppedDriver):
     def __init__(self, folder: str, vocabulary: int, context: int, adapters: list[str]):
+        super().__init__()
         self._folder = folder
         self._context = context
         self._adapters = adapters
         self._tokens = Tokens(vocabulary)
-        self._case = Case()
         self._engine = None
         self._with_adapters = False
         self._made: dict[str, int] = {}
         self._next = 0
-
-    def setup(self, case: Case) -> str:
-        if case.kind == "serve":
-            raise Unsupported("only polygraft's own path is measured in this way")
-        self._case = case
-        self._prepare(case.adapters > 0)
-        if case.kind == "decode":
-            self._add(ROOM)
-            # Prompts are computed over several steps; all streams have begun when each has a token.
-            while not all(self._made.values()):
-                self._step()
-            self._decode(2)
-        else:
-            self._prefill()
-        return ""
-
-    def measure(self) -> tuple[int, float]:
-        return self._decode(self._case.tokens) if self._case.kind == "decode" else self._prefill()
 
     def end(self) -> None:
         self._engine.abort_request(list(self._made))
@@ -49,10 +29,14 @@ class VllmDriver:
             self._engine.step()
         self._made = {}
 
-    def _prepare(self, with_adapters: bool) -> None:
+    def _begun(self) -> bool:
+        return all(self._made.values())
+
+    def _prepare(self, case: Case) -> None:
         """An engine that can use adapters is slower without them too, so that there is one for either."""
         from vllm import EngineArgs, LLMEngine
 
+        with_adapters = case.adapters > 0
         if self._engine is not None and self._with_adapters == with_adapters:
             return
         if self._engine is not None:
