@@ -94,10 +94,10 @@ async function serve(
     meter: new LoadMeter(engine, adapters),
     warmUp: new WarmUp({
       limitMillis: options.handOverMillis,
-      load: async (adapter) => prefetch(adapters, { adapter, tier: Tier.DEVICE }, options),
+      load: async (adapter) => prefetch({ adapter, tier: Tier.DEVICE }, adapters, health, options),
     }),
     keys,
-    prefetch: (wanted: PrefetchAdapter): void => void prefetch(adapters, wanted, options),
+    prefetch: (wanted: PrefetchAdapter): void => void prefetch(wanted, adapters, health, options),
     drain: (reason: string): void => hooks.onDrainRequest?.(reason),
   };
   const routers = new Routers({
@@ -118,10 +118,16 @@ async function serve(
 
 const NEVER = new AbortController().signal;
 
-async function prefetch(adapters: AdapterStore, { adapter, tier }: PrefetchAdapter, { log }: ResolvedOptions) {
-  if (!adapter) return;
+/** Loads an adapter that nobody waits for; a worker that drains neither begins to nor complains that its engine closed. */
+async function prefetch(
+  { adapter, tier }: PrefetchAdapter,
+  adapters: AdapterStore,
+  health: WorkerHealth,
+  { log }: ResolvedOptions,
+): Promise<void> {
+  if (!adapter || health.draining) return;
   await adapters.load(adapter, tier, false, NEVER).catch((error: Error) => {
-    log.warn("an adapter could not be prefetched", { adapter: adapter.id, reason: error.message });
+    if (!health.draining) log.warn("an adapter could not be prefetched", { adapter: adapter.id, reason: error.message });
   });
 }
 

@@ -8,6 +8,12 @@ import { ScriptedRouter } from "../support/scripted-router.js";
 import { writeTinyAdapter } from "../support/tiny-model.js";
 import { collect, request, temporaryWorker } from "../support/worker-fixture.js";
 
+/** A log that keeps its warnings. */
+function warningsOf() {
+  const warnings: string[] = [];
+  return { warnings, log: { info: () => {}, warn: (message: string) => void warnings.push(message), error: () => {} } };
+}
+
 test("a worker greets its router, says what it holds, then what changes", async () => {
   const router = await ScriptedRouter.start();
   const options = { join: [router.address], apiKey: "key-1", weight: 2, zone: "north" };
@@ -100,16 +106,22 @@ test("a worker waits for its first adapters only so long", async () => {
 
 test("a worker that leaves serves until its adapters are handed over", async () => {
   const router = await ScriptedRouter.start();
-  await using tiny = await temporaryWorker({}, { join: [router.address], handOverSeconds: 60, drainSeconds: 60 });
+  const { log, warnings } = warningsOf();
+  await using tiny = await temporaryWorker({}, { join: [router.address], handOverSeconds: 60, drainSeconds: 60, log });
   const stream = await router.stream(0);
   await stream.said("load");
+  const fetchUnknown = () => stream.say({ $case: "prefetch", value: { adapter: { id: "none", revision: "", digest: "" }, tier: Tier.DEVICE } });
+  fetchUnknown();
+  await expect.poll(() => warnings).toEqual(["an adapter could not be prefetched"]);
   const drained = tiny.worker.drain("test");
   await stream.said("draining", ({ handOver }) => handOver === true);
   expect((await collect(tiny.inference.generate(request("hello")))).finished).toBeDefined();
   expect(stream.messages.filter(({ message }) => message?.$case === "draining")).toHaveLength(1);
+  fetchUnknown(); // in vain: it begins nothing new
   stream.say({ $case: "handedOver", value: {} });
   await stream.said("draining", ({ handOver }) => handOver !== true);
   await drained;
+  expect(warnings).toHaveLength(1);
   router.stop();
 });
 

@@ -92,7 +92,7 @@ std::unique_ptr<pg_engine> open_engine(const pg_engine_options& given, const Loa
 
   LoadedModel loaded = load_model(options.model_dir, options.quantize, options.cache_dir, progress);
   engine->config = loaded.config;
-  engine->digest = loaded.digest;
+  engine->digest = output_digest(loaded.digest, options.backend);
   engine->weights = weights_name(loaded.weights);
   engine->model = engine->backend->upload_model(engine->config, std::move(loaded.weights),
                                                 [&progress](uint64_t done, uint64_t total) {

@@ -101,7 +101,7 @@ typedef struct pg_engine_options {
 typedef struct pg_model_info {
   uint32_t size;
   const char* architecture;  // "llama", "mistral", "qwen2", "qwen3"
-  const char* digest;        // "sha256:…" over source weights, config and quantization
+  const char* digest;        // "sha256:…" over all that output depends on: weights, config, quantization, types
   const char* device;        // "cpu/avx2"
   const char* weights;       // "w4-g32"; of a mixture, "w4-g32+w8-g32", the more frequent first
   uint32_t vocabulary_size, context_length, hidden_size, layers;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/error.h"
+#include "model/sha256.h"
 
 namespace polygraft {
 namespace {
@@ -167,6 +168,17 @@ std::string matrix_name(const WeightMatrix& matrix) {
 }
 
 }  // namespace
+
+std::string output_digest(const std::string& weights_digest, const BackendOptions& backend) {
+  Sha256 hash;
+  hash.update("polygraft-output-1");
+  hash.update_count(weights_digest.size());
+  hash.update(weights_digest);
+  hash.update_count(backend.activations);
+  hash.update_count(backend.kv);
+  hash.update_count(backend.adapters);
+  return "sha256:" + hex(hash.finish());
+}
 
 std::string weights_name(const ModelWeights& weights) {
   std::map<std::string, uint64_t> held;

@@ -42,6 +42,10 @@ struct KvPlan {
 // Throws Error(PG_INVALID_ARGUMENT, "max_context" or "kv_bytes") if they contradict the model or each other.
 KvPlan plan_kv(const EngineOptions& options, const ModelConfig& config, uint64_t block_bytes);
 
+// What output depends on beside the request: the weights as held, how activations are multiplied, and the types that keys,
+// values and adapters are held in. Threads and instruction sets change no bit (cpu/numerics.md).
+std::string output_digest(const std::string& weights_digest, const BackendOptions& backend);
+
 // How the layers' matrices are held: "w4-g32", "nf4-g64", "f32"; of a mixture "w4-g32+w8-g32", what is most of it first.
 std::string weights_name(const ModelWeights& weights);
 

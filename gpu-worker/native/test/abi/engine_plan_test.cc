@@ -147,6 +147,28 @@ TEST(the_context_shrinks_to_the_kv_bytes_unless_it_was_asked_for) {
   CHECK_THROWS(PG_INVALID_ARGUMENT, "kv_bytes", "holds 0 tokens", plan_kv(checked, model(4096), kBlock));
 }
 
+TEST(the_digest_covers_what_output_depends_on) {
+  const auto digest = [](const pg_engine_options& given) {
+    return output_digest("sha256:weights", check_options(given).backend);
+  };
+  const std::string usual = digest(options());
+  CHECK_EQ(usual.size(), std::string("sha256:").size() + 64);
+  CHECK(output_digest("sha256:others", check_options(options()).backend) != usual);
+  pg_engine_options given = options();
+  given.threads = 3;
+  CHECK_EQ(digest(given), usual);
+  given.kv_type = PG_KV_F16;  // as by default
+  CHECK_EQ(digest(given), usual);
+  given.kv_type = PG_KV_INT8;
+  CHECK(digest(given) != usual);
+  given = options();
+  given.activations = PG_ACTIVATIONS_F32;
+  CHECK(digest(given) != usual);
+  given = options();
+  given.adapter_type = PG_ADAPTER_INT8;
+  CHECK(digest(given) != usual);
+}
+
 TEST(structs_of_older_and_newer_hosts) {
   struct Newer {
     pg_engine_options known;

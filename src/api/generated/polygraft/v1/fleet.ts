@@ -95,7 +95,10 @@ export interface WorkerHello {
 export interface ModelInfo {
   /** Its name. */
   name: string;
-  /** Digest of the weights as served, quantization included. Workers of one digest give the same output. */
+  /**
+   * Digest of the weights as served, quantization included, and of the types of activations, keys, values and adapters.
+   * Workers of one digest give the same output.
+   */
   digest: string;
   /** Most tokens of prompt and output together. */
   contextLength: number;
