@@ -1,6 +1,9 @@
 /** The fleet as placement sees it: prepared once per change, read by every decision, never written. */
 
-import { type Hash64, hash64 } from "./hash.js";
+import { changePrepared, noWorkers } from "./prepared.js";
+import type { PreparedWorkers } from "./prepared.js";
+import type { AdapterRoom } from "./rank-units.js";
+import type { Hash64 } from "./hash.js";
 
 /** A worker that could serve. */
 export interface PlacementWorker {
@@ -21,26 +24,16 @@ export interface PlacementWorker {
    * it. Default: false.
    */
   readonly full?: boolean;
+  /** What it has for adapters. Default: unknown. */
+  readonly adapterRoom?: AdapterRoom;
   /** Rank units that an unpinned, unreferenced slot could give. Absent: unknown, read as enough. */
   readonly freeRankUnits?: number;
 }
 
 /** Workers in the order of their names, with their hashes and weights. Immutable. */
-export interface PlacementFleet {
-  readonly workers: readonly PlacementWorker[];
-  /** Hash lanes of the names, by position in `workers`. */
-  readonly hashHi: Uint32Array;
-  readonly hashLo: Uint32Array;
-  /** Weights, likewise. */
-  readonly weights: Float64Array;
-  /** Zones, likewise: numbers below `zoneCount`. */
-  readonly zones: Uint32Array;
-  /** Zones that occur; workers without one share the zone "". */
-  readonly zoneCount: number;
+export interface PlacementFleet extends PreparedWorkers {
   /** In-flight tokens of all workers that do not drain. */
   readonly totalTokens: number;
-  /** Weight of all workers that do not drain. */
-  readonly totalWeight: number;
 }
 
 /**
@@ -50,41 +43,23 @@ export interface PlacementFleet {
  * @throws RangeError if a name occurs twice or a weight is not above 0.
  */
 export function prepareFleet(workers: Iterable<PlacementWorker>): PlacementFleet {
-  const sorted = inOrder([...workers]);
-  const hashHi = new Uint32Array(sorted.length);
-  const hashLo = new Uint32Array(sorted.length);
-  const weights = new Float64Array(sorted.length);
-  const zones = new Uint32Array(sorted.length);
-  const zoneNumbers = new Map<string, number>();
-  let totalTokens = 0;
-  let totalWeight = 0;
-  for (const [index, worker] of sorted.entries()) {
-    if (sorted[index - 1]?.name === worker.name) throw new RangeError(`worker name "${worker.name}" occurs twice`);
-    const weight = worker.weight ?? 1;
-    if (!(weight > 0) || !Number.isFinite(weight)) {
-      throw new RangeError(`weight of worker "${worker.name}" must be a number above 0, not ${weight}`);
-    }
-    const hash = worker.nameHash ?? hash64(worker.name);
-    hashHi[index] = hash.hi;
-    hashLo[index] = hash.lo;
-    weights[index] = weight;
-    zones[index] = numberOf(zoneNumbers, worker.zone ?? "");
-    if (worker.draining === true) continue;
-    totalTokens += worker.inFlightTokens ?? 0;
-    totalWeight += weight;
+  const prepared = changePrepared<PlacementWorker>(noWorkers, byName(workers));
+  return { ...prepared, totalTokens: tokensOf(prepared.workers) };
+}
+
+/** @throws RangeError if a name occurs twice. */
+export function byName<Worker extends PlacementWorker>(workers: Iterable<Worker>): Map<string, Worker> {
+  const named = new Map<string, Worker>();
+  for (const worker of workers) {
+    if (named.has(worker.name)) throw new RangeError(`worker name "${worker.name}" occurs twice`);
+    named.set(worker.name, worker);
   }
-  return { workers: sorted, hashHi, hashLo, weights, zones, zoneCount: zoneNumbers.size, totalTokens, totalWeight };
+  return named;
 }
 
-/** Sorts by name. Callers that keep their workers in order pay one look at each. */
-function inOrder(workers: PlacementWorker[]): PlacementWorker[] {
-  const isSorted = workers.every(({ name }, index) => index === 0 || workers[index - 1]!.name <= name);
-  return isSorted ? workers : workers.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-}
-
-function numberOf(numbers: Map<string, number>, name: string): number {
-  const known = numbers.get(name);
-  if (known !== undefined) return known;
-  numbers.set(name, numbers.size);
-  return numbers.size - 1;
+/** In-flight tokens of those that do not drain. */
+export function tokensOf(workers: readonly PlacementWorker[]): number {
+  let total = 0;
+  for (const { draining, inFlightTokens = 0 } of workers) if (draining !== true) total += inFlightTokens;
+  return total;
 }

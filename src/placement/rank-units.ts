@@ -14,11 +14,9 @@ export interface AdapterRoom {
   readonly rankUnits: number;
 }
 
-/** Bytes of a rank unit, the smallest on any of these workers; 0 if none says how many it has. */
-export function smallestUnitBytes(rooms: Iterable<AdapterRoom>): number {
-  let smallest = Number.POSITIVE_INFINITY;
-  for (const { bytes, rankUnits } of rooms) if (rankUnits > 0) smallest = Math.min(smallest, bytes / rankUnits);
-  return Number.isFinite(smallest) ? smallest : 0;
+/** Bytes of a rank unit; infinite where a worker does not say how many it has. */
+export function unitBytesOf({ bytes, rankUnits }: AdapterRoom = { bytes: 0, rankUnits: 0 }): number {
+  return rankUnits > 0 ? bytes / rankUnits : Number.POSITIVE_INFINITY;
 }
 
 /** Rank units that an adapter needs: by its bytes, which tell its modules and precision too, else its rank. */

@@ -82,6 +82,12 @@ Columns:
   wait         until a request is ready for its first step: queue, and load of the adapter
   decision     time to choose a worker
 
+Columns of --view:
+  a join                    each of 200 workers, or half of them, that join between two decisions
+  decision after a change   the first one after a worker has joined or left
+  decision                  one with all workers above the floor, each after a request and a load sample
+  allocates                 bytes of such a decision on V8's heap, by its sampling heap profiler
+
 Examples:
   polygraft bench placement
   polygraft bench placement --workers 64 --traces flash
@@ -121,7 +127,8 @@ async function benchPlacement(options: PlacementBenchOptions): Promise<void> {
 async function printViewCosts({ workers, json }: PlacementBenchOptions, output: Stdout): Promise<void> {
   // Loaded here, because the simulations need no router.
   const { viewCosts } = await import("../bench/placement/view.js");
-  const rows = workers.flatMap((count) => viewCosts(count, viewDecisions));
+  const rows: ViewCost[] = [];
+  for (const count of workers) rows.push(...(await viewCosts(count, viewDecisions)));
   await output.write(json === true ? rows.map((row) => JSON.stringify(row) + "\n").join("") : formatTable(viewColumns, rows));
 }
 
@@ -177,7 +184,8 @@ const viewColumns: readonly Column<ViewCost>[] = [
   { title: "workers", cell: ({ workers }) => String(workers), align: "right" },
   { title: "view", cell: ({ view }) => view },
   { title: "a join", cell: ({ joinMicros }) => `${two(joinMicros)} us`, align: "right" },
-  { title: "decision after one", cell: ({ afterJoinMicros }) => `${two(afterJoinMicros)} us`, align: "right" },
+  { title: "decision after a change", cell: ({ afterChangeMicros }) => `${two(afterChangeMicros)} us`, align: "right" },
   { title: "decision p50", cell: ({ decisionP50Micros }) => `${two(decisionP50Micros)} us`, align: "right" },
   { title: "p99", cell: ({ decisionP99Micros }) => `${two(decisionP99Micros)} us`, align: "right" },
+  { title: "allocates", cell: ({ decisionBytes }) => `${Math.round(decisionBytes)} B`, align: "right" },
 ];

@@ -7,9 +7,7 @@ import type { CatalogEntry } from "../catalog/entry.js";
 import { invalidField } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Fleet } from "../fleet/fleet.js";
-import type { FleetMember } from "../fleet/member.js";
-import { groupByModel } from "./live-fleet.js";
-import type { MemberFleet } from "./live-fleet.js";
+import type { FleetMember, MemberFleet } from "../fleet/member.js";
 
 /** Workers that could serve a request, ready for placement. */
 export interface CandidateSet {
@@ -20,13 +18,6 @@ export interface CandidateSet {
   readonly rankUnits: number;
   /** Workers that the adapter's load fills: the first so many in its order of preference share its requests. */
   readonly replicas: number;
-}
-
-/** The holders of an adapter, prepared for one list of members. */
-interface PreparedHolders {
-  readonly members: readonly FleetMember[];
-  /** By model; undefined where no worker of it holds the adapter. */
-  readonly fleets: Map<string, MemberFleet | undefined>;
 }
 
 const nobody: ReadonlySet<string> = new Set();
@@ -42,10 +33,8 @@ export class Candidates {
   readonly policy: PlacementPolicy;
   readonly #fleet: Fleet;
   readonly #catalog: Catalog;
-  /** Keyed by the list of members, which is a new one after each change. */
-  readonly #byModel = new WeakMap<readonly FleetMember[], ReadonlyMap<string, MemberFleet>>();
-  /** Keyed by the set of holders, likewise. */
-  readonly #byHolders = new WeakMap<ReadonlySet<string>, PreparedHolders>();
+  /** Of a model's workers those that hold an adapter; both keys are others after a change. Undefined: none does. */
+  readonly #announced = new WeakMap<MemberFleet, WeakMap<ReadonlySet<string>, MemberFleet | undefined>>();
 
   constructor(fleet: Fleet, catalog: Catalog, policy: PlacementPolicy = {}) {
     this.policy = policy;
@@ -55,16 +44,15 @@ export class Candidates {
 
   /** The candidates for a model ("": whatever the fleet serves) and an adapter, or why there are none. */
   find(model: string, adapter: AdapterRef | undefined): CandidateSet | Failure {
-    const { members } = this.#fleet.view;
-    const models = this.#models(members);
+    const { models } = this.#fleet;
     if (models.size === 0) return noWorker("no worker has joined this router yet");
     const entry = adapter === undefined ? undefined : this.#catalog.get(adapter.id);
-    const name = model === "" ? onlyModel(models, members, entry?.holders ?? nobody) : model;
+    const name = model === "" ? this.#onlyModel(models, entry?.holders ?? nobody) : model;
     if (typeof name !== "string") return name;
     const all = models.get(name);
     if (all === undefined) return modelNotFound(name, models);
     if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
-    const announced = adapter.id.includes("://") ? undefined : this.#announced(entry.holders, name, all, members);
+    const announced = adapter.id.includes("://") ? undefined : this.#holdersAmong(all, entry.holders);
     const fleet = announced ?? all;
     const rankUnits = rankUnitsOf(entry.size, fleet.unitBytes);
     return { fleet, resident: entry.resident, rankUnits, replicas: this.#replicas(fleet, entry) };
@@ -81,28 +69,25 @@ export class Candidates {
     return replicas(fleet, { tokens, held: entry.resident.size }, this.policy);
   }
 
-  #models(members: readonly FleetMember[]): ReadonlyMap<string, MemberFleet> {
-    let models = this.#byModel.get(members);
-    if (models === undefined) {
-      models = groupByModel(members);
-      this.#byModel.set(members, models);
-    }
-    return models;
+  #holdersAmong(all: MemberFleet, holders: ReadonlySet<string>): MemberFleet | undefined {
+    let byHolders = this.#announced.get(all);
+    if (byHolders === undefined) this.#announced.set(all, (byHolders = new WeakMap()));
+    if (!byHolders.has(holders)) byHolders.set(holders, namedAmong(all, holders));
+    return byHolders.get(holders);
   }
 
-  #announced(
-    holders: ReadonlySet<string>,
-    model: string,
-    all: MemberFleet,
-    members: readonly FleetMember[],
-  ): MemberFleet | undefined {
-    let kept = this.#byHolders.get(holders);
-    if (kept?.members !== members) {
-      kept = { members, fleets: new Map() };
-      this.#byHolders.set(holders, kept);
+  /** The model that a request without a model name means. */
+  #onlyModel(models: ReadonlyMap<string, MemberFleet>, holders: ReadonlySet<string>): string | Failure {
+    const [first = ""] = models.keys();
+    if (models.size === 1) return first;
+    const served = new Set<string>();
+    for (const name of holders) {
+      const member = this.#fleet.member(name);
+      if (member !== undefined) served.add(member.hello.model?.name ?? "");
     }
-    if (!kept.fleets.has(model)) kept.fleets.set(model, namedAmong(all, holders));
-    return kept.fleets.get(model);
+    const [only] = served;
+    if (only !== undefined && served.size === 1) return only;
+    return invalidField("model", `the fleet serves several base models; name one of: ${list(models)}`);
   }
 }
 
@@ -110,20 +95,6 @@ export class Candidates {
 export function noWorker(message: string, metadata?: Readonly<Record<string, string>>): Failure {
   const failure: Failure = { status: Status.UNAVAILABLE, reason: "NO_WORKER", message, retryAfterMillis: 1000 };
   return metadata === undefined ? failure : { ...failure, metadata };
-}
-
-/** The model that a request without a model name means. */
-function onlyModel(
-  models: ReadonlyMap<string, MemberFleet>,
-  members: readonly FleetMember[],
-  holders: ReadonlySet<string>,
-): string | Failure {
-  const [first = ""] = models.keys();
-  if (models.size === 1) return first;
-  const served = members.filter(({ name }) => holders.has(name)).map(({ hello }) => hello.model?.name ?? "");
-  const [announced] = new Set(served);
-  if (announced !== undefined && served.every((name) => name === announced)) return announced;
-  return invalidField("model", `the fleet serves several base models; name one of: ${list(models)}`);
 }
 
 function modelNotFound(name: string, models: ReadonlyMap<string, unknown>): Failure {

@@ -4,9 +4,8 @@ import type { Adapter, AdapterRef } from "@polygraft/api";
 import type { PlacementFleet, PlacementWorker } from "@polygraft/placement";
 import { tierOf } from "../catalog/entry.js";
 import { isFailure } from "../failure.js";
-import type { FleetMember } from "../fleet/member.js";
+import type { FleetMember, MemberFleet } from "../fleet/member.js";
 import type { Candidates } from "./candidates.js";
-import type { MemberFleet } from "./live-fleet.js";
 
 /** Most adapters of one worker that are loaded ahead: those in use first. What is left loads on demand. */
 const maxAdapters = 256;

@@ -1,11 +1,13 @@
 import { WorkerState } from "@polygraft/api";
 import type { LoadSample, ResidencyUpdate, WorkerHello } from "@polygraft/api";
+import { ModelFleets } from "@polygraft/placement";
 import { Status } from "nice-grpc";
 import type { Failure } from "../failure.js";
 import { Departed } from "./departed.js";
 import type { HoldingsChange } from "./holdings.js";
 import { Listing } from "./listing.js";
 import { FleetMember } from "./member.js";
+import type { MemberFleet } from "./member.js";
 import { TokenTotals } from "./token-total.js";
 
 /** Who is in the fleet, as of one moment. Replaced, never changed; what a member holds and does is live. */
@@ -48,6 +50,7 @@ export class Fleet {
   readonly #members = new Map<string, FleetMember>();
   readonly #listeners = new Set<FleetListener>();
   readonly #listing = new Listing();
+  readonly #models = new ModelFleets<FleetMember>((served) => served[0]?.total.tokens ?? 0);
   readonly #totals = new TokenTotals();
   readonly #departed = new Departed();
   #version = 0;
@@ -55,6 +58,11 @@ export class Fleet {
   /** The fleet as of now. */
   get view(): FleetView {
     return { version: this.#version, members: this.#listing.members };
+  }
+
+  /** Its listed workers by the name of their base model, prepared for placement. The same map until there is a change. */
+  get models(): ReadonlyMap<string, MemberFleet> {
+    return this.#models.current;
   }
 
   /** The listed worker of that name. */
@@ -100,6 +108,7 @@ export class Fleet {
     if (!member.holdings.complete) return;
     this.#version += 1;
     this.#listing.remove(member);
+    this.#models.remove(modelOf(member.hello), member.name);
     for (const listener of this.#listeners) listener.left?.(member);
   }
 
@@ -121,6 +130,7 @@ export class Fleet {
       member.listed = true;
       this.#version += 1;
       this.#listing.add(member);
+      this.#models.set(modelOf(member.hello), member);
       for (const listener of this.#listeners) listener.changed?.(member);
     }
     this.#version += 1;
@@ -202,7 +212,7 @@ export class Fleet {
     member.state = state;
     if (!member.holdings.complete) return;
     this.#version += 1;
-    this.#listing.touch();
+    this.#models.set(modelOf(member.hello), member);
     for (const listener of this.#listeners) listener.changed?.(member);
   }
 }

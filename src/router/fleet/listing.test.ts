@@ -43,8 +43,12 @@ test("lists and totals are those that sorting and summing anew would give, and o
           const found = candidates.find(model, undefined);
           const served = expected.filter(({ hello, state }) => hello.model?.name === model && state === WorkerState.READY);
           const sum = served.reduce((total, { inFlightTokens }) => total + inFlightTokens, 0);
-          if (!isFailure(found)) expect(found.fleet.totalTokens).toBe(sum);
-          else expect(sum).toBe(0);
+          if (isFailure(found)) {
+            expect(sum).toBe(0);
+            continue;
+          }
+          expect(found.fleet.workers).toEqual(expected.filter(({ hello }) => hello.model?.name === model));
+          expect([found.fleet.totalTokens, found.fleet.totalWeight]).toEqual([sum, served.length]);
         }
       }
     }),

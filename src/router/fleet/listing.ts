@@ -29,11 +29,6 @@ export class Listing {
     this.#isStale = true;
   }
 
-  /** A member is not as it was, so what was prepared from the list is out of date: the next list is another one. */
-  touch(): void {
-    this.#isStale = true;
-  }
-
   #merge(): FleetMember[] {
     const added = [...this.#added.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
     const merged: FleetMember[] = [];

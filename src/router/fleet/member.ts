@@ -1,12 +1,15 @@
 import { WorkerState } from "@polygraft/api";
 import type { JoinResponse, LoadSample, WorkerHello } from "@polygraft/api";
 import { hash64, LoadTally } from "@polygraft/placement";
-import type { AdapterRoom, Hash64, LiveWorker } from "@polygraft/placement";
+import type { AdapterRoom, Hash64, LiveFleet, LiveWorker } from "@polygraft/placement";
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
 import { StepProgress } from "./step-progress.js";
 import { TokenShare } from "./token-total.js";
 import type { TokenTotal } from "./token-total.js";
+
+/** Members that serve one base model, ready for placement. */
+export type MemberFleet = LiveFleet<FleetMember>;
 
 /**
  * A worker that has joined. What placement reads of it is live: load changes with every sample and every request, and
