@@ -26,9 +26,9 @@ export interface RouterOptions extends RouterCertificates {
   readonly apiKeysFile?: string;
   /** How long the access tokens live that direct clients, and the router itself, show to workers, in seconds. Default: 60. */
   readonly tokenSeconds?: number;
-  /** Most generations that run at once, however many sequences the workers can take. Default: 4096. */
+  /** Most generations of one base model that run at once, however many sequences its workers can take. Default: 4096. */
   readonly maxStreams?: number;
-  /** Most generations that wait for one of those places; what is more is refused with RESOURCE_EXHAUSTED. Default: 1024. */
+  /** Most of them that wait for one of those places; what is more is refused with RESOURCE_EXHAUSTED. Default: 1024. */
   readonly maxQueue?: number;
   /** Calls in a row that end badly at a worker until it is left alone. Default: 5. */
   readonly breakerFailures?: number;

@@ -2,11 +2,12 @@ import type { Socket } from "node:net";
 import { WorkerState } from "@polygraft/api";
 import { readCaller, readPort } from "./access/caller-headers.js";
 import { TokenIssuer } from "./access/token-issuer.js";
-import { Admission } from "./admission/admission.js";
+import { sequencesOf } from "./admission/capacity.js";
 import { Crowding } from "./admission/crowding.js";
 import { ApiKeys } from "./admission/api-keys.js";
 import { reloadKeys } from "./admission/reload-keys.js";
-import { StreamLimit } from "./admission/stream-limit.js";
+import { ModelAdmission } from "./admission/model-admission.js";
+import { ReadingLimit } from "./admission/reading-limit.js";
 import { RouterAdapterService } from "./control/adapter-service.js";
 import { Catalog } from "./catalog/catalog.js";
 import { openCertificates } from "./certificates.js";
@@ -16,7 +17,6 @@ import { RouterHealth } from "./control/health.js";
 import { Breakers } from "./dispatch/breakers.js";
 import { Candidates } from "./dispatch/candidates.js";
 import { RetryBudget } from "@polygraft/placement";
-import { sequencesOf } from "./dispatch/capacity.js";
 import { HandOver } from "./dispatch/hand-over.js";
 import { serveFollow } from "./direct/follow.js";
 import { draining, RouterPolicy } from "./dispatch/router-policy.js";
@@ -97,11 +97,18 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
     apiKeys,
   );
   const { maxStreams, maxQueue } = resolved;
-  const streams = new StreamLimit(maxStreams + maxQueue);
-  const running = () => Math.min(maxStreams, sequencesOf(fleet.view.members));
-  const admission = new Admission({ running, waiting: maxQueue, crowded: () => crowding.note() }, timers.now);
+  const reading = new ReadingLimit(maxStreams + maxQueue);
+  const admission = new ModelAdmission(
+    {
+      running: (model) => Math.min(maxStreams, sequencesOf(fleet.total(model))),
+      waiting: maxQueue,
+      served: (model) => fleet.total(model) !== undefined,
+      crowded: () => crowding.note(),
+    },
+    timers.now,
+  );
   const breakers = new Breakers({ failures: resolved.breakerFailures, openMillis: resolved.breakerOpenMillis }, timers.now);
-  const parts = { candidates, streams, admission, breakers, retries: new RetryBudget(), tokens, control: { name: "router", address: control.address }, log };
+  const parts = { candidates, reading, admission, breakers, retries: new RetryBudget(), tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const handshakeFailed = seldom((fields) => log.warn("a client's TLS handshake failed", fields), timers);
   const targetFailed = seldom((fields) => log.warn("a connection to a worker failed", fields), timers);

@@ -72,7 +72,7 @@ describe("the bound on streams", () => {
     const two = hear(connection.client.generate(textRequest("b")));
     await worker.received(2);
     const { error } = await hear(connection.client.generate(textRequest("c")));
-    expect(error).toMatchObject({ code: Status.RESOURCE_EXHAUSTED, details: expect.stringContaining("at most 2") });
+    expect(error).toMatchObject({ code: Status.RESOURCE_EXHAUSTED, details: expect.stringContaining("2 requests run and 0 wait, of at most 0") });
     expect(errorInfo(error)?.reason).toBe("QUEUE_FULL");
     const details = error instanceof RichClientError ? error.extra : [];
     expect(details.find(({ $type }) => $type === RetryInfo.$type)).toMatchObject({ retryDelay: { nanos: 500_000_000 } });

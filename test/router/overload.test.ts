@@ -3,16 +3,19 @@ import { describe, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
 import { manualTimers } from "../support/manual-timers.js";
 import { rawClient, readAnswer, requestFrame } from "../support/raw-grpc.js";
+import type { RawAnswer } from "../support/raw-grpc.js";
 import { hear, inferenceClient, listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
 import { delta, finished } from "../support/scripted-service.js";
 import { startScriptedWorker } from "../support/scripted-worker.js";
+import type { ScriptedWorkerOptions } from "../support/scripted-worker.js";
 
 /** A worker whose answers end when the test says so. */
-function stoppableWorker(router: string) {
+function stoppableWorker(router: string, more: Partial<ScriptedWorkerOptions> = {}) {
   const releases: { readonly prompt: string; readonly end: () => void }[] = [];
   const worker = startScriptedWorker({
     router,
     name: "w1",
+    ...more,
     async *script({ prompt }, { signal }) {
       const end = deferred();
       releases.push({ prompt: prompt?.$case === "text" ? prompt.value : "", end: end.resolve });
@@ -89,6 +92,58 @@ describe("requests that wait in the router", () => {
     expect([hurried.status, hurried.message]).toEqual([String(Status.RESOURCE_EXHAUSTED), expect.stringContaining("deadline allows 1000 ms")]);
     releases[1]!.end();
     expect((await second).status).toBe("0");
+  });
+});
+
+describe("a base model that is asked for more than its workers can do", () => {
+  /** Two models with a worker each that runs one sequence, so that two requests of a model are sent on. */
+  async function twoModels(queue: number, maxStreams?: number) {
+    const router = await temporaryRouter({ maxQueue: queue, ...(maxStreams === undefined ? {} : { maxStreams }) });
+    const start = async (model: string) => {
+      const { worker, releases } = stoppableWorker(router.address, { name: `of-${model}`, model, capacity: { maxSequences: 1 } });
+      return { worker: await worker, releases };
+    };
+    const [busy, free] = [await start("busy"), await start("free")];
+    await listed(router, "of-busy", "of-free");
+    const client = rawClient(router.address);
+    const dispose = async () => {
+      for (const { worker } of [busy, free]) await worker[Symbol.asyncDispose]();
+      client[Symbol.dispose]();
+      await router.close();
+    };
+    const requestOf = (model: string) => requestFrame({ ...textRequest("a"), model });
+    return { busy, free, client, requestOf, [Symbol.asyncDispose]: dispose };
+  }
+
+  test.each([
+    ["its queue is full", 4, 20, undefined],
+    ["it has all places that a model may have", 1, 20, 1],
+    ["none of its requests may wait", 0, 20, undefined],
+  ])("holds back no request for another one, though %s", async (_, queue, count, maxStreams) => {
+    await using fleet = await twoModels(queue, maxStreams);
+    const { busy, free, client, requestOf } = fleet;
+    const places = Math.min(2, maxStreams ?? 2);
+    const flood: Promise<RawAnswer>[] = [];
+    for (let sent = 0; sent < count; sent++) {
+      flood.push(client.call(requestOf("busy")));
+      await client.settled();
+    }
+    const refused = await Promise.race(flood);
+    expect([refused.status, refused.message]).toEqual([String(Status.RESOURCE_EXHAUSTED), expect.stringContaining('"busy"')]);
+
+    const other = client.call(requestOf("free"));
+    await free.worker.received(1);
+    free.releases[0]!.end();
+    expect((await other).status).toBe("0");
+
+    // What the busy one was sent or has waiting goes on as ever.
+    for (let turn = 0; turn < places + queue; turn++) {
+      await busy.worker.received(turn + 1);
+      busy.releases[turn]!.end();
+    }
+    const ended = (await Promise.all(flood)).map(({ status }) => status);
+    expect(ended.filter((status) => status === "0")).toHaveLength(places + queue);
+    expect(ended.filter((status) => status === String(Status.RESOURCE_EXHAUSTED))).toHaveLength(count - places - queue);
   });
 });
 

@@ -15,7 +15,7 @@ interface Request {
 }
 
 function admission(running: number, waiting: number, clock = { now: 0 }) {
-  const subject = new Admission({ running: () => running, waiting }, () => clock.now);
+  const subject = new Admission({ of: "tiny", running: () => running, waiting }, () => clock.now);
   const requests: Request[] = [];
   const apply = (more: Partial<Applicant> = {}): Request => {
     const { client = "a", priority = 0 } = more;

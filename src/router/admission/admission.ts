@@ -23,6 +23,8 @@ export interface Applicant {
 
 /** How many may run, and how many may wait. */
 export interface AdmissionLimits {
+  /** The base model that is asked for. */
+  readonly of: string;
   /** Requests that run at once, now. */
   readonly running: () => number;
   /** Requests that wait. */
@@ -175,7 +177,7 @@ export class Admission {
     const needed = wait + this.#rate.millis(tokens);
     if (needed <= left && wait <= firstTokenMillis) return undefined;
     const [limit, what] = needed > left ? [left, "deadline"] : [firstTokenMillis, "ttft_target_millis"];
-    const message = `the router is busy: this request would take about ${Math.ceil(needed > left ? needed : wait)} ms, and its ${what} allows ${Math.floor(limit)} ms`;
+    const message = `the router is busy with requests for "${this.#limits.of}": this one would take about ${Math.ceil(needed > left ? needed : wait)} ms, and its ${what} allows ${Math.floor(limit)} ms`;
     return exhausted(message, this.#pushback(wait));
   }
 
@@ -191,7 +193,7 @@ export class Admission {
   }
 
   #full(applicant: Applicant): Failure {
-    const message = `the router's queue is full: ${this.#running} requests run and ${this.#waiting.length} wait, of at most ${this.#limits.waiting}; try again`;
+    const message = `the router's queue for "${this.#limits.of}" is full: ${this.#running} requests run and ${this.#waiting.length} wait, of at most ${this.#limits.waiting}; try again`;
     return exhausted(message, this.#pushback(this.#millisUntilTurn(applicant)));
   }
 

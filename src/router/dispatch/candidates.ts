@@ -44,18 +44,23 @@ export class Candidates {
 
   /** The candidates for a model ("": whatever the fleet serves) and an adapter, or why there are none. */
   find(model: string, adapter: AdapterRef | undefined): CandidateSet | Failure {
-    const { models } = this.#fleet;
-    if (models.size === 0) return noWorker("no worker has joined this router yet");
-    const entry = adapter === undefined ? undefined : this.#catalog.get(adapter.id);
-    const name = model === "" ? this.#onlyModel(models, entry?.holders ?? nobody) : model;
+    const name = this.model(model, adapter);
     if (typeof name !== "string") return name;
-    const all = models.get(name);
-    if (all === undefined) return modelNotFound(name, models);
+    const all = this.#fleet.models.get(name)!;
+    const entry = adapter === undefined ? undefined : this.#catalog.get(adapter.id);
     if (adapter === undefined || entry === undefined) return { fleet: all, resident: nobody, rankUnits: 0, replicas: 1 };
     const announced = adapter.id.includes("://") ? undefined : this.#holdersAmong(all, entry.holders);
     const fleet = announced ?? all;
     const rankUnits = rankUnitsOf(entry.size, fleet.unitBytes);
     return { fleet, resident: entry.resident, rankUnits, replicas: this.#replicas(fleet, entry) };
+  }
+
+  /** The base model that is meant ("": whatever the fleet serves), or why no worker serves it. */
+  model(model: string, adapter: AdapterRef | undefined): string | Failure {
+    const { models } = this.#fleet;
+    if (models.size === 0) return noWorker("no worker has joined this router yet");
+    if (model !== "") return models.has(model) ? model : modelNotFound(model, models);
+    return this.#onlyModel(models, adapter === undefined ? nobody : (this.#catalog.get(adapter.id)?.holders ?? nobody));
   }
 
   /** The member of that name, whatever it serves. */

@@ -97,6 +97,14 @@ export class GenerateRoute implements Route {
     return this.#tried.map(({ name }) => name);
   }
 
+  /** The base model that is asked for. Undefined: no worker could serve the request. */
+  get model(): string | undefined {
+    const { routing, model, adapter } = this.#head;
+    if (routing.worker !== "") return this.#candidates.member(routing.worker)?.hello.model?.name;
+    const name = this.#candidates.model(model, adapter);
+    return typeof name === "string" ? name : undefined;
+  }
+
   get failureTrailers(): Readonly<Record<string, string>> {
     return triedHeaders(this.#attempts, this.tried);
   }

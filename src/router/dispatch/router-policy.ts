@@ -6,8 +6,9 @@ import { callerHeaders } from "../access/caller-headers.js";
 import type { RetryBudget } from "@polygraft/placement";
 import type { TokenHolder, TokenIssuer } from "../access/token-issuer.js";
 import type { ApiKeys } from "../admission/api-keys.js";
-import type { Admission, Place } from "../admission/admission.js";
-import type { StreamLimit } from "../admission/stream-limit.js";
+import type { Place } from "../admission/admission.js";
+import type { ModelAdmission } from "../admission/model-admission.js";
+import type { ReadingLimit } from "../admission/reading-limit.js";
 import type { Failure } from "../failure.js";
 import { single } from "../relay/headers.js";
 import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target, Waiter } from "../relay/relay.js";
@@ -26,10 +27,10 @@ export interface RouterPolicyParts {
   readonly candidates: Candidates;
   /** The router's own services. */
   readonly control: Target;
-  /** Bounds generations that run, wait, or are being read. */
-  readonly streams: StreamLimit;
-  /** Says which of them run. */
-  readonly admission: Admission;
+  /** Bounds generations that are being read. */
+  readonly reading: ReadingLimit;
+  /** Bounds those that run and those that wait, and says which of them run. */
+  readonly admission: ModelAdmission;
   readonly breakers: Breakers;
   /** Bounds how many generations are sent to another worker, of all clients together. */
   readonly retries: RetryBudget;
@@ -86,7 +87,7 @@ export class RouterPolicy implements CallPolicy {
   }
 
   #generate(call: CallHead): Reception {
-    const failure = this.#parts.streams.enter();
+    const failure = this.#parts.reading.enter();
     if (failure !== undefined) return { kind: "refuse", failure };
     return new GenerateDispatch(call, this.#parts);
   }
@@ -105,6 +106,7 @@ class GenerateDispatch implements Dispatch {
   #head: RequestHead | undefined;
   #place: Place | undefined;
   #outcome: Outcome | undefined;
+  #isRead = false;
 
   constructor(call: CallHead, parts: RouterPolicyParts) {
     this.#caller = callerOf(call, parts.apiKeys);
@@ -133,8 +135,12 @@ class GenerateDispatch implements Dispatch {
   }
 
   admit(waiter: Waiter): void {
+    this.#stopReading();
     const { qos, tokens = 0 } = this.#head ?? {};
-    const place = this.#parts.admission.apply({
+    const model = this.#route?.model;
+    // Nobody could serve it: it is told so at once.
+    if (model === undefined) return waiter.granted();
+    const place = this.#parts.admission.of(model).apply({
       client: this.#caller.client,
       priority: qos?.priority ?? 0,
       tokens,
@@ -152,11 +158,18 @@ class GenerateDispatch implements Dispatch {
     this.#outcome = outcome;
     if (outcome.status === Status.OK) this.#parts.retries.deposit();
     this.#route?.release();
-    this.#parts.streams.leave();
+    this.#stopReading();
     this.#place?.leave(tellsPace(outcome));
     const { moves = 0, tried = [] } = this.#route ?? {};
     if (moves > 0) this.#parts.log.info("stream moved", { request: this.#requestId, workers: tried.join(", "), status: outcome.status });
     this.#span.end(outcome, tried);
+  }
+
+  /** What it asks for is known, or will not be. */
+  #stopReading(): void {
+    if (this.#isRead) return;
+    this.#isRead = true;
+    this.#parts.reading.leave();
   }
 }
 

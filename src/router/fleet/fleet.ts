@@ -8,7 +8,8 @@ import type { HoldingsChange } from "./holdings.js";
 import { Listing } from "./listing.js";
 import { FleetMember } from "./member.js";
 import type { MemberFleet } from "./member.js";
-import { TokenTotals } from "./token-total.js";
+import { ModelTotals } from "./model-total.js";
+import type { ModelTotal } from "./model-total.js";
 
 /** Who is in the fleet, as of one moment. Replaced, never changed; what a member holds and does is live. */
 export interface FleetView {
@@ -51,7 +52,7 @@ export class Fleet {
   readonly #listeners = new Set<FleetListener>();
   readonly #listing = new Listing();
   readonly #models = new ModelFleets<FleetMember>((served) => served[0]?.total.tokens ?? 0);
-  readonly #totals = new TokenTotals();
+  readonly #totals = new ModelTotals();
   readonly #departed = new Departed();
   #version = 0;
 
@@ -63,6 +64,11 @@ export class Fleet {
   /** Its listed workers by the name of their base model, prepared for placement. The same map until there is a change. */
   get models(): ReadonlyMap<string, MemberFleet> {
     return this.#models.current;
+  }
+
+  /** What the listed workers of a model have together. Live. Undefined: no worker of it has joined. */
+  total(model: string): ModelTotal | undefined {
+    return this.#totals.get(model);
   }
 
   /** The listed worker of that name. */

@@ -5,8 +5,8 @@ import type { AdapterRoom, Hash64, LiveFleet, LiveWorker } from "@polygraft/plac
 import type { Failure } from "../failure.js";
 import { Holdings } from "./holdings.js";
 import { StepProgress } from "./step-progress.js";
-import { TokenShare } from "./token-total.js";
-import type { TokenTotal } from "./token-total.js";
+import { emptyTotal, ShareOfTotal } from "./model-total.js";
+import type { ModelTotal } from "./model-total.js";
 
 /** Members that serve one base model, ready for placement. */
 export type MemberFleet = LiveFleet<FleetMember>;
@@ -33,19 +33,19 @@ export class FleetMember implements LiveWorker {
   warming: boolean;
   /** It will drain once its adapters are loaded elsewhere. */
   leaving = false;
-  /** Tokens of all workers of its model that are listed and take requests. */
-  readonly total: TokenTotal;
-  readonly #share: TokenShare;
+  /** What all listed workers of its model have together. */
+  readonly total: ModelTotal;
+  readonly #share: ShareOfTotal;
   #state: WorkerState;
   #listed = false;
 
-  constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number, total: TokenTotal = { tokens: 0 }) {
+  constructor(hello: WorkerHello, expel: (failure: Failure) => void, now: number, total: ModelTotal = emptyTotal()) {
     this.hello = hello;
     this.nameHash = hash64(hello.name);
     this.warming = hello.warming === true;
     this.#state = this.awake;
     this.total = total;
-    this.#share = new TokenShare(total);
+    this.#share = new ShareOfTotal(total, hello.capacity?.maxSequences ?? 0);
     this.expel = expel;
     this.heardAt = now;
   }
@@ -112,6 +112,6 @@ export class FleetMember implements LiveWorker {
   }
 
   #count(): void {
-    this.#share.set(this.#listed && !this.draining ? this.inFlightTokens : 0);
+    this.#share.set(this.#listed, this.draining ? 0 : this.inFlightTokens);
   }
 }
