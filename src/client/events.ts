@@ -20,6 +20,11 @@ export interface AcceptedEvent {
   readonly worker: string;
   /** Name of the base model. */
   readonly model: string;
+  /**
+   * Digest of its weights, "sha256:" and 64 hexadecimal digits: workers of one digest give the same output, bit for bit.
+   * Absent where a server does not say.
+   */
+  readonly weights?: string;
   /** What the adapter reference meant. Absent for the base. */
   readonly adapter?: AdapterIdentity;
   /** Where the adapter was when the request came. Absent for the base. */

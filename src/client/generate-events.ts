@@ -4,6 +4,7 @@ import { isOutOfReach } from "./direct/direct-route.js";
 import type { DirectRoute } from "./direct/direct-route.js";
 import { formatAdapterRef } from "./adapter-reference.js";
 import { runAttempt } from "./attempt.js";
+import type { Leg } from "./attempt.js";
 import type { PolygraftError } from "./error.js";
 import { errorFromCall } from "./error-from-status.js";
 import type { CallContext } from "./error-from-status.js";
@@ -64,13 +65,14 @@ export async function* generateEvents(plan: GenerationPlan): AsyncGenerator<Gene
     let retries = 0;
     for (let attempt = 1; ; attempt++) {
       const tokensBefore = resumption.tokens;
-      const direct = route && (await watchdog.during(route.next(tokensBefore, { deadline, signal, trace: span.context })));
+      const direct = route && (await watchdog.during(route.next(resumption, { deadline, signal, trace: span.context })));
       tried.tell(metadata);
-      const leg = direct ?? { transport: transports.current, metadata, signal };
+      const leg: Leg = direct ?? { transport: transports.current, metadata, signal };
+      resumption.tell(leg.metadata);
       const { transport } = leg;
       call.address = transport.address.target;
       if (direct !== undefined) call.worker = direct.worker;
-      const events = runAttempt(transport, next, { metadata: leg.metadata, deadline, signal: leg.signal }, attempt);
+      const events = runAttempt(leg, next, deadline, attempt);
       let heard = false;
       try {
         for (let it = await watchdog.next(events); it.done !== true; it = await watchdog.next(events)) {

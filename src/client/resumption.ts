@@ -1,12 +1,16 @@
+import type { Metadata } from "@grpc/grpc-js";
 import { OnMiss } from "@polygraft/api";
 import type { GenerateRequest } from "@polygraft/api";
 import type { PolygraftError } from "./error.js";
 import type { AcceptedEvent, GenerationEvent } from "./events.js";
 import { mayRepeat } from "./retry.js";
 
+/** Names the weights of a response; and in a request, the only ones that may serve it. */
+export const weightsHeader = "polygraft-weights";
+
 /**
- * Remembers what has arrived of a generation, to ask for the rest of it when its stream breaks off: with the same seed
- * and adapter content the output goes on bit for bit.
+ * Remembers what has arrived of a generation, to ask for the rest of it when its stream breaks off: with the same seed,
+ * adapter content and weights the output goes on bit for bit.
  */
 export class Resumption {
   readonly #request: GenerateRequest;
@@ -24,6 +28,16 @@ export class Resumption {
   /** Tokens that have arrived. */
   get tokens(): number {
     return this.#tokenIds.length;
+  }
+
+  /** Digest of the weights that they came from: nobody else may go on. Undefined: there are none, or no server has said. */
+  get weights(): string | undefined {
+    return this.tokens === 0 ? undefined : this.#accepted?.weights;
+  }
+
+  /** Says in the metadata of the next attempt which weights may serve it. */
+  tell(metadata: Metadata): void {
+    if (this.weights !== undefined) metadata.set(weightsHeader, this.weights);
   }
 
   /** Takes note of an event. False: the consumer has had one like it, and is not to see this one. */

@@ -46,8 +46,8 @@ export function refusal(error: Error): Script {
 }
 
 /** A usual first event. */
-export function accepted(requestId: string): Message {
-  const accepted = { requestId, worker: "worker-1", model: "tiny", promptTokens: 3, seed: 7n };
+export function accepted(requestId: string, worker = "worker-1"): Message {
+  const accepted = { requestId, worker, model: "tiny", promptTokens: 3, seed: 7n };
   return { event: { $case: "accepted", value: accepted } };
 }
 

@@ -15,6 +15,8 @@ export interface ScriptedWorkerOptions {
   readonly name: string;
   /** Default: "tiny". */
   readonly model?: string;
+  /** Digest of the weights that it serves. Default: it does not say. */
+  readonly weights?: string;
   /** What it announces. Default: nothing. */
   readonly adapters?: readonly Adapter[];
   /** What it answers to `Generate`. */
@@ -147,7 +149,7 @@ function hello(options: ScriptedWorkerOptions, address: string) {
     epoch: options.epoch ?? "epoch",
     address,
     zone: "",
-    model: { name, digest: "", contextLength: 512, vocabularySize: 320, weights: "w4-g32", device: "cpu" },
+    model: { name, digest: options.weights ?? "", contextLength: 512, vocabularySize: 320, weights: "w4-g32", device: "cpu" },
     capacity: options.capacity && Capacity.fromPartial(options.capacity),
     version: "0",
     tls: options.tls !== undefined,

@@ -1,8 +1,8 @@
 import type { GenerateRequest } from "@polygraft/api";
-import type { Metadata } from "@grpc/grpc-js";
 import type { Context } from "@opentelemetry/api";
 import { place, placementKey } from "@polygraft/placement";
 import type { Dispatched } from "@polygraft/placement";
+import type { Leg } from "../attempt.js";
 import type { PolygraftError } from "../error.js";
 import { callMetadata } from "../metadata.js";
 import type { Headers } from "../metadata.js";
@@ -20,14 +20,18 @@ export interface DirectParts {
   readonly connections: WorkerConnections;
 }
 
-/** An attempt at a worker. */
-export interface DirectLeg {
+/** An attempt at a worker. It ends when the call does, or when the worker is given up. */
+export interface DirectLeg extends Leg {
   /** Its name. */
   readonly worker: string;
-  readonly transport: Transport;
-  readonly metadata: Metadata;
-  /** Aborted when the call is, or when the worker is given up. */
-  readonly signal: AbortSignal;
+}
+
+/** What has arrived of a stream. */
+export interface Progress {
+  /** How many tokens. */
+  readonly tokens: number;
+  /** Digest of the weights that they came from: only workers of these may go on. Undefined: any may. */
+  readonly weights: string | undefined;
 }
 
 /** What holds for the whole call. */
@@ -92,12 +96,12 @@ export class DirectRoute {
     this.#end = parts.follower.begin();
   }
 
-  /** Where to send the request now that so many tokens have arrived. Undefined: to a router. */
-  async next(tokens: number, call: DirectCall): Promise<DirectLeg | undefined> {
+  /** Where to send the request now that so much has arrived. Undefined: to a router. */
+  async next(progress: Progress, call: DirectCall): Promise<DirectLeg | undefined> {
     this.#release();
-    if (tokens > this.#tokensBefore) this.#attempts = 0;
-    this.#tokensBefore = tokens;
-    const leg = this.#relayed ? undefined : await this.#open(tokens, call);
+    if (progress.tokens > this.#tokensBefore) this.#attempts = 0;
+    this.#tokensBefore = progress.tokens;
+    const leg = this.#relayed ? undefined : await this.#open(progress, call);
     this.#relayed = leg === undefined;
     return leg;
   }
@@ -140,11 +144,11 @@ export class DirectRoute {
     this.#end();
   }
 
-  async #open(tokens: number, { deadline, signal, trace }: DirectCall): Promise<DirectLeg | undefined> {
+  async #open({ tokens, weights }: Progress, { deadline, signal, trace }: DirectCall): Promise<DirectLeg | undefined> {
     const { follower, connections, view } = this.#parts;
     const patience = Math.min(readyMs, (deadline - Date.now()) / 2);
     const isReady = await follower.ready(this.#request.adapter?.id, performance.now() + patience, signal);
-    const worker = isReady ? this.#choose() : undefined;
+    const worker = isReady ? this.#choose(weights) : undefined;
     // Whoever has to wait waits at a router, where priorities and fair shares count.
     if (worker === undefined || view.crowded || worker.draining || worker.full) return undefined;
     const share = worker.tally.dispatch(requestTokens(this.#request) - tokens);
@@ -160,33 +164,35 @@ export class DirectRoute {
     this.#running = { worker, transport, token, share, calledOff };
     // The caller's own key is the router's business.
     const metadata = callMetadata([...this.#headers, { authorization: `Bearer ${token}` }], trace);
-    return { worker: worker.name, transport, metadata, signal: AbortSignal.any([signal, calledOff.signal]) };
+    const leg = { worker: worker.name, transport, metadata, signal: AbortSignal.any([signal, calledOff.signal]) };
+    return worker.weights === "" ? leg : { ...leg, weights: worker.weights };
   }
 
-  #choose(): DirectWorker | undefined {
+  #choose(weights: string | undefined): DirectWorker | undefined {
     const { view } = this.#parts;
     const { model, adapter, routing, requestId } = this.#request;
-    if (routing !== undefined && routing.worker !== "") return view.worker(routing.worker);
+    if (routing !== undefined && routing.worker !== "") {
+      const pinned = view.worker(routing.worker);
+      return weights === undefined || pinned?.weights === weights ? pinned : undefined;
+    }
     const found = view.find(model, adapter?.id);
     if (found === undefined) return undefined;
     const key = placementKey(routing?.key ?? "", adapter);
     // The load that replicas are counted by is the adapter's, not that of one routing key.
     const replicas = (routing?.key ?? "") === "" ? found.replicas : 1;
     const { fleet, resident, rankUnits } = found;
-    const request = { tieBreaker: requestId, replicas, resident, rankUnits, excluded: this.#excluded(found) };
+    const request = { tieBreaker: requestId, replicas, resident, rankUnits, excluded: this.#excluded(found, weights) };
     const placement = place(fleet, key === undefined ? request : { ...request, key }, view.policy);
     return placement && view.worker(placement.worker);
   }
 
   /** Processes that have been tried; and once there is output, workers whose weights would go on differently. */
-  #excluded({ fleet }: CandidateSet): ReadonlySet<string> {
+  #excluded({ fleet }: CandidateSet, weights: string | undefined): ReadonlySet<string> {
     const excluded = new Set<string>();
     const { view } = this.#parts;
     for (const tried of this.#tried) if (view.worker(tried.name) === tried) excluded.add(tried.name);
-    const [first] = this.#tried;
-    if (this.#tokensBefore === 0 || first === undefined) return excluded;
-    const digest = first.hello.model?.digest;
-    for (const { name, hello } of fleet.workers) if (hello.model?.digest !== digest) excluded.add(name);
+    if (weights === undefined) return excluded;
+    for (const worker of fleet.workers) if (worker.weights !== weights) excluded.add(worker.name);
     return excluded;
   }
 

@@ -30,6 +30,11 @@ export class DirectWorker implements LiveWorker {
     return this.#hello.tls ? `https://${this.#hello.address}` : this.#hello.address;
   }
 
+  /** Digest of the weights that it serves. "": it does not say. */
+  get weights(): string {
+    return this.#hello.model?.digest ?? "";
+  }
+
   get weight(): number {
     return this.#hello.weight ?? 1;
   }

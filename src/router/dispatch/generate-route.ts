@@ -3,7 +3,7 @@ import type { Dispatched, Placement, PlacementFleet, PlacementRequest, RetryBudg
 import { Status } from "nice-grpc";
 import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
-import type { FleetMember } from "../fleet/member.js";
+import type { FleetMember, MemberFleet } from "../fleet/member.js";
 import type { Continuation, Route, Target } from "../relay/relay.js";
 import { noWorker } from "./candidates.js";
 import type { Breakers, Verdict } from "./breakers.js";
@@ -11,7 +11,7 @@ import type { Candidates } from "./candidates.js";
 import { DeliveredOutput } from "./delivered-output.js";
 import { remainderOf } from "./remainder.js";
 import type { RequestHead } from "./request-head.js";
-import { triedHeaders } from "./tried-before.js";
+import { triedHeaders, weightsHeader } from "./tried-before.js";
 import type { TriedBefore } from "./tried-before.js";
 
 /** Most workers that are tried for one request, one after another without output from any; its client's tries count. */
@@ -59,6 +59,8 @@ export class GenerateRoute implements Route {
   /** Workers tried since the last output, and how much of it there was. */
   #attempts = 0;
   #countBefore = 0;
+  /** Digest of the weights that the output so far came from. Undefined: there is none. */
+  #weights: string | undefined;
   /** Times that another worker went on with the stream. */
   #moves = 0;
   #conclude: ((verdict: Verdict) => void) | undefined;
@@ -76,6 +78,7 @@ export class GenerateRoute implements Route {
     this.#breakers = breakers;
     this.#retries = retries;
     this.#before = before;
+    this.#weights = before.weights;
     this.#key = placementKey(head.routing.key, head.adapter);
     this.appended = sent.appended;
     this.headers = sent.headers;
@@ -117,7 +120,10 @@ export class GenerateRoute implements Route {
   next(): Target | Failure {
     this.release();
     const count = this.#delivered?.count ?? 0;
-    if (count > this.#countBefore) this.#attempts = 0;
+    if (count > this.#countBefore) {
+      this.#attempts = 0;
+      this.#weights = weightsOf(this.#tried.at(-1));
+    }
     this.#countBefore = count;
     const member = this.#choose();
     if (isFailure(member)) return member;
@@ -138,7 +144,8 @@ export class GenerateRoute implements Route {
   }
 
   responseHeaders(target: Target): Readonly<Record<string, string>> {
-    const headers = { "polygraft-worker": target.name };
+    const weights = weightsOf(this.#tried.findLast(({ name }) => name === target.name));
+    const headers = { "polygraft-worker": target.name, ...(weights === "" ? {} : { [weightsHeader]: weights }) };
     if (this.#head.routing.explain !== true) return headers;
     return { ...headers, "polygraft-placement": this.#reason, "polygraft-candidates": this.#explain() };
   }
@@ -170,7 +177,9 @@ export class GenerateRoute implements Route {
     if (this.#attempts > 0 && !this.#retries.withdraw()) return this.#exhausted("too many requests fail to try another one");
     if (routing.worker !== "") {
       this.#reason = "pinned";
-      return this.#candidates.member(routing.worker) ?? noWorker(`worker "${routing.worker}" is not in the fleet`);
+      const pinned = this.#candidates.member(routing.worker);
+      if (pinned === undefined) return noWorker(`worker "${routing.worker}" is not in the fleet`);
+      return this.#mayServe(pinned) ? pinned : this.#exhausted();
     }
     const found = this.#candidates.find(model, adapter);
     if (isFailure(found)) return this.#tried.length > 0 ? this.#exhausted() : found;
@@ -193,17 +202,19 @@ export class GenerateRoute implements Route {
   }
 
   /** Processes that have been tried; and once there is output, workers whose weights would go on differently. */
-  #excluded(fleet: PlacementFleet): ReadonlySet<string> {
+  #excluded({ workers }: MemberFleet): ReadonlySet<string> {
     const excluded = new Set<string>();
     for (const { name, hello } of this.#tried) {
       if (this.#candidates.member(name)?.hello.epoch === hello.epoch) excluded.add(name);
     }
-    if (this.#countBefore === 0) return excluded;
-    const digest = this.#tried[0]?.hello.model?.digest;
-    for (const { name } of fleet.workers) {
-      if (this.#candidates.member(name)?.hello.model?.digest !== digest) excluded.add(name);
-    }
+    if (this.#weights === undefined) return excluded;
+    for (const worker of workers) if (!this.#mayServe(worker)) excluded.add(worker.name);
     return excluded;
+  }
+
+  /** Whether its output would be what the output so far goes on to. */
+  #mayServe(worker: FleetMember): boolean {
+    return this.#weights === undefined || weightsOf(worker) === this.#weights;
   }
 
   /** Around the workers that are left alone, unless there are no others. */
@@ -217,7 +228,13 @@ export class GenerateRoute implements Route {
 
   #exhausted(why?: string): Failure {
     const tried = this.tried.join(", ");
-    return noWorker(`no worker could be reached; tried: ${tried}${why === undefined ? "" : `; ${why}`}`, { tried });
+    const weights = this.#weights;
+    const what =
+      weights === undefined
+        ? "no worker could be reached"
+        : `no worker is left that serves the weights ${weights}, from which the output so far came; any other would go on differently`;
+    const message = [what, tried && `tried: ${tried}`, why].filter(Boolean).join("; ");
+    return noWorker(message, { tried, ...(weights === undefined ? {} : { weights }) });
   }
 
   #explain(): string {
@@ -225,4 +242,9 @@ export class GenerateRoute implements Route {
     if (isFailure(found)) return "";
     return preferenceList(found.fleet, this.#key ?? this.#head.requestId, maxCandidatesShown).join(",");
   }
+}
+
+/** Digest of the weights that a worker serves. "": it does not say. */
+function weightsOf(worker: FleetMember | undefined): string {
+  return worker?.hello.model?.digest ?? "";
 }

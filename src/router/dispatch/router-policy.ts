@@ -9,6 +9,7 @@ import type { ApiKeys } from "../admission/api-keys.js";
 import type { Place } from "../admission/admission.js";
 import type { ModelAdmission } from "../admission/model-admission.js";
 import type { ReadingLimit } from "../admission/reading-limit.js";
+import { isFailure } from "../failure.js";
 import type { Failure } from "../failure.js";
 import { single } from "../relay/headers.js";
 import type { CallHead, CallPolicy, Dispatch, Outcome, Reception, Route, Target, Waiter } from "../relay/relay.js";
@@ -87,9 +88,11 @@ export class RouterPolicy implements CallPolicy {
   }
 
   #generate(call: CallHead): Reception {
+    const before = readTriedBefore(call.headers);
+    if (isFailure(before)) return { kind: "refuse", failure: before };
     const failure = this.#parts.reading.enter();
     if (failure !== undefined) return { kind: "refuse", failure };
-    return new GenerateDispatch(call, this.#parts);
+    return new GenerateDispatch(call, before, this.#parts);
   }
 }
 
@@ -108,11 +111,11 @@ class GenerateDispatch implements Dispatch {
   #outcome: Outcome | undefined;
   #isRead = false;
 
-  constructor(call: CallHead, parts: RouterPolicyParts) {
+  constructor(call: CallHead, before: TriedBefore, parts: RouterPolicyParts) {
     this.#caller = callerOf(call, parts.apiKeys);
     this.#parts = parts;
     this.#span = new RequestSpan(call.headers);
-    this.#before = readTriedBefore(call.headers);
+    this.#before = before;
   }
 
   route(message: Buffer): Route | Failure {

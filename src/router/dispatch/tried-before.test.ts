@@ -1,3 +1,4 @@
+import { Status } from "nice-grpc";
 import { expect, test } from "vitest";
 import { readTriedBefore, triedHeaders } from "./tried-before.js";
 
@@ -14,8 +15,22 @@ test.each([[{}], [{ "grpc-previous-rpc-attempts": "-1", "polygraft-tried": "a b,
   },
 );
 
+const digest = `sha256:${"0a".repeat(32)}`;
+
+test("the weights to go on with are told as they are", () => {
+  expect(readTriedBefore({ "polygraft-weights": digest })).toMatchObject({ weights: digest });
+});
+
+test.each(["", "sha256:", digest.slice(0, -1), `${digest}0`, digest.toUpperCase(), `${digest}, ${digest}`, "x".repeat(10_000)])(
+  "%.40j are no weights, and are refused",
+  (weights) => {
+    const failure = readTriedBefore({ "polygraft-weights": weights });
+    expect(failure).toMatchObject({ status: Status.INVALID_ARGUMENT, violations: [{ field: "polygraft-weights" }] });
+  },
+);
+
 test("no more than eight workers are told or heeded", () => {
   const names = Array.from({ length: 20 }, (_, index) => `w${index}`);
   expect(triedHeaders(1, names)["polygraft-tried"]?.split(",")).toEqual(names.slice(-8));
-  expect(readTriedBefore({ "polygraft-tried": names.join() }).workers.size).toBe(8);
+  expect(readTriedBefore({ "polygraft-tried": names.join() })).toMatchObject({ workers: new Set(names.slice(0, 8)) });
 });

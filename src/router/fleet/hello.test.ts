@@ -14,6 +14,7 @@ test.each([
   { weight: 0.5, zone: "z" },
   { address: "worker-1.local:1" },
   { address: "[::1]:65535" },
+  { model: { name: "tiny", digest: `sha256:${"0a".repeat(32)}` } },
 ])("%j is welcome", (more) => {
   expect(checkHello(WorkerHello.fromPartial({ ...good, ...more }))).toBeUndefined();
 });
@@ -34,6 +35,7 @@ test.each([
   ["hello.weight", { weight: Number.POSITIVE_INFINITY }],
   ["hello.zone", { zone: "z".repeat(129) }],
   ["hello.model.name", { model: { name: "" } }],
+  ["hello.model.digest", { model: { name: "tiny", digest: "sha256:1" } }],
 ])("%s is refused: %j", (field, more) => {
   expect(checkHello(WorkerHello.fromPartial({ ...good, ...more }))).toMatchObject({ violations: [{ field }] });
 });

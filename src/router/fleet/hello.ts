@@ -24,10 +24,18 @@ export function checkHello(hello: WorkerHello, { needsTls = false }: { readonly 
   if (hello.model === undefined || hello.model.name === "") {
     return invalidField("hello.model.name", "must name the base model that the worker serves");
   }
+  if (hello.model.digest !== "" && !isDigest(hello.model.digest)) {
+    return invalidField("hello.model.digest", 'must be "sha256:" and 64 hexadecimal digits, or empty');
+  }
   if (needsTls && !hello.tls) {
     return invalidField("hello.tls", "must be true, because this router speaks only TLS to workers: give the worker a certificate");
   }
   return undefined;
+}
+
+/** "sha256:" and 64 hexadecimal digits. */
+export function isDigest(text: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(text);
 }
 
 /** "host:port", the host a name, an IPv4 address or an IPv6 address in brackets, but not the "any" address. */

@@ -140,13 +140,14 @@ export class DispatchedCall {
     this.#end(last.answer.status, last.target);
   }
 
-  /** After output: another target goes on. False: the rest cannot be asked for, or nobody is left. */
-  #goOn(route: Route): boolean {
+  /** After output: another target goes on. Otherwise the result says why none does. */
+  #goOn(route: Route): string | undefined {
     const rest = this.#request && route.continuation?.remainder(unframed(this.#request));
-    const next = rest && route.next();
-    if (next === undefined || isFailure(next)) return false;
-    this.#attempt(route, next, framed(rest!), true);
-    return true;
+    if (rest === undefined) return "the rest of the stream cannot be asked for";
+    const next = route.next();
+    if (isFailure(next)) return next.message;
+    this.#attempt(route, next, framed(rest), true);
+    return undefined;
   }
 
   #attempt(route: Route, target: Target, request: Buffer | undefined, goesOn: boolean): void {
@@ -172,8 +173,11 @@ export class DispatchedCall {
         const moves = route.movesOn(answer.status, reason);
         if (moves && !this.#committed) return this.#tryNext(route, { target, answer });
         const refused = goesOn && !gate.open && answer.status !== Status.OK;
-        if ((moves || refused) && this.#goOn(route)) return;
-        if (refused) return this.#lose(route, target, `it did not go on with the stream: status ${answer.status}`);
+        if (moves || refused) {
+          const why = this.#goOn(route);
+          if (why === undefined) return;
+          if (refused) return this.#lose(route, target, `it did not go on with the stream: status ${answer.status}; ${why}`);
+        }
         if (answer.status === Status.OK || gate.open) {
           pass(gate.release());
           if (gate.torn && answer.status === Status.OK) return this.#lose(route, target, "its last message is torn");
@@ -185,8 +189,9 @@ export class DispatchedCall {
       lost: (cause) => {
         this.#upstream = undefined;
         route.concluded(undefined);
-        if (!this.#committed) this.#tryNext(route, undefined);
-        else if (!this.#goOn(route)) this.#lose(route, target, cause);
+        if (!this.#committed) return this.#tryNext(route, undefined);
+        const why = this.#goOn(route);
+        if (why !== undefined) this.#lose(route, target, `${cause}; ${why}`);
       },
     });
     this.#upstream.end(request);

@@ -96,8 +96,8 @@ export interface ModelInfo {
   /** Its name. */
   name: string;
   /**
-   * Digest of the weights as served, quantization included, and of the types of activations, keys, values and adapters.
-   * Workers of one digest give the same output.
+   * Digest of the weights as served, quantization included, and of the types of activations, keys, values and adapters:
+   * "sha256:" and 64 hexadecimal digits. Workers of one digest give the same output. Empty: unknown.
    */
   digest: string;
   /** Most tokens of prompt and output together. */

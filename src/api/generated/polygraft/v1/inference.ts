@@ -314,6 +314,9 @@ export interface QosOptions {
 /**
  * Where a broken stream goes on. The output of the resumed stream is what the undisturbed one would have sent after
  * these tokens. Only `request_id`s of greedy or seeded requests can be resumed.
+ *
+ * Other weights would go on differently. A router names those of an answer in the response header `polygraft-weights`; sent
+ * back as a request header, it has the rest come from a worker of the same digest, or fail with UNAVAILABLE, NO_WORKER.
  */
 export interface ResumePoint {
   /** Output tokens that the caller already has, in order. They count towards `max_tokens` and penalties. */

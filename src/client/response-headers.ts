@@ -1,5 +1,6 @@
 import type { Metadata } from "@grpc/grpc-js";
 import type { PlacementExplanation } from "./events.js";
+import { weightsHeader } from "./resumption.js";
 
 /** What a router says about its choice in the headers of a response; undefined if it does not. */
 export function placementFrom(headers: Metadata): PlacementExplanation | undefined {
@@ -7,6 +8,11 @@ export function placementFrom(headers: Metadata): PlacementExplanation | undefin
   if (reason === undefined) return undefined;
   const candidates = text(headers, "polygraft-candidates") ?? "";
   return { reason, candidates: candidates === "" ? [] : candidates.split(",") };
+}
+
+/** Digest of the weights that answer; undefined if the server does not say. */
+export function weightsFrom(headers: Metadata): string | undefined {
+  return text(headers, weightsHeader);
 }
 
 function text(headers: Metadata, name: string): string | undefined {
