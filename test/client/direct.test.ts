@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { WorkerState } from "@polygraft/api";
 import { Polygraft } from "@polygraft/client";
 import type { PolygraftOptions } from "@polygraft/client";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
@@ -8,7 +9,8 @@ import { Status } from "nice-grpc";
 import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { describe, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
-import { listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
+import { startGate } from "../support/gate.js";
+import { inState, listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
 import { accepted, delta, finished } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
@@ -180,6 +182,31 @@ describe("a request goes through the router", () => {
     await using them = await fleet();
     await using client = new Polygraft({ address: them.worker("w2").address, direct: true });
     expect(await client.generate({ prompt: "x", adapter: "acme/a" }).text()).toBe("w2");
+  });
+
+  test.each([
+    ["begun to leave", false],
+    ["left, and another process has come in its place", true],
+  ])("when its worker has %s by the time that there is a connection", async (_, replaced) => {
+    using gate = await startGate();
+    await using router = await temporaryRouter();
+    const options = { router: router.address, name: first, address: gate.address };
+    await using worker = await startScriptedWorker({ ...options, epoch: "1", script: answer("worker") });
+    await listed(router, first);
+    await using client = new Polygraft({ address: router.address, direct: true, retry: false });
+    const text = client.generate({ prompt: "x", adapter: "acme/a" }).text();
+    await gate.knocked;
+    await using successor = replaced ? await startScriptedWorker({ ...options, epoch: "2", script: answer("successor") }) : undefined;
+    if (successor === undefined) worker.say({ $case: "draining", value: { reason: "test" } });
+    await (successor === undefined ? inState(router, WorkerState.DRAINING, first) : worker.expelled);
+    // Who knows of a worker that comes later knows of that as well.
+    await using later = await startScriptedWorker({ router: router.address, name: second, script: answer(second) });
+    await listed(router, second);
+    const atLater = { prompt: "x", routing: { worker: second } };
+    while (!later.calls.map(callerOf).includes(direct)) await client.generate(atLater).text();
+    gate.open((successor ?? worker).port);
+    expect(await text).toBe(replaced ? "successor" : second);
+    expect([...worker.calls, ...(successor?.calls ?? [])].map(callerOf)).not.toContain(direct);
   });
 
   test("when there is something to be refused, so that errors are the same", async () => {

@@ -22,12 +22,10 @@ afterAll(async () => {
   await files?.remove();
 });
 
-// Repeated, because straight to the workers about one run in ten finds one or two adapters on disk: a client's view of the
-// fleet is a moment behind the routers'.
 test.each([
   ["through the router", false],
   ["straight to the workers", true],
-])("a rolling restart of all workers under load, %s, loses no request and adds no cold start; each one exits with 0", { retry: 2 }, async (_, direct) => {
+])("a rolling restart of all workers under load, %s, loses no request and adds no cold start; each one exits with 0", async (_, direct) => {
   const count = 8;
   const requests = (number: number) => ({ ...requestOf(number, files.names, 60), prompt: [10 + number, 20, 30] });
   /** Where the adapters were when their requests came. */

@@ -17,9 +17,14 @@ export async function temporaryRouter(options: RouterOptions = {}): Promise<Rout
   return { ...router, [Symbol.asyncDispose]: () => router.close() };
 }
 
-/** Resolves when all of these workers are listed. */
+/** Resolves when all of these workers are listed, and take requests. */
 export async function listed(router: Router, ...names: readonly string[]): Promise<void> {
-  const all = () => names.every((name) => router.fleet.member(name)?.state === WorkerState.READY);
+  await inState(router, WorkerState.READY, ...names);
+}
+
+/** Resolves when all of these workers are in that state. */
+export async function inState(router: Router, state: WorkerState, ...names: readonly string[]): Promise<void> {
+  const all = () => names.every((name) => router.fleet.member(name)?.state === state);
   if (all()) return;
   await new Promise<void>((resolve) => {
     const stop = router.fleet.listen({

@@ -46,6 +46,8 @@ export interface ReceivedCall {
 export interface ScriptedWorker extends AsyncDisposable {
   readonly name: string;
   readonly address: string;
+  /** Where it listens, whatever address it announces. */
+  readonly port: number;
   /** Calls received so far. */
   readonly calls: readonly ReceivedCall[];
   /** Resolves when that many calls have been received. */
@@ -102,6 +104,7 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
   return {
     name: options.name,
     address,
+    port: wire.port,
     calls,
     expelled,
     say,

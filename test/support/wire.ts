@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from "node:net";
 /** Wires to a port, all that is connected to `address`, which can be cut or frozen. */
 export interface Wire {
   readonly address: string;
+  readonly port: number;
   /** Closes all connections without a goodbye. */
   cut(): void;
   /** Lets no byte through any more, in either direction, and closes nothing. */
@@ -39,8 +40,10 @@ export async function startWire(port: number): Promise<Wire> {
   const cut = () => {
     for (const socket of sockets) socket.destroy();
   };
+  const { port: own } = server.address() as AddressInfo;
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `127.0.0.1:${own}`,
+    port: own,
     cut,
     freeze: () => void (frozen = true),
     shut: () => void server.close(),

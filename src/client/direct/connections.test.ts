@@ -2,6 +2,8 @@ import { createServer } from "node:http2";
 import type { Http2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { startGate } from "../../../test/support/gate.js";
+import type { Gate } from "../../../test/support/gate.js";
 import { WorkerConnections } from "./connections.js";
 
 const cleanups: (() => void)[] = [];
@@ -73,6 +75,26 @@ test("a worker that is gone keeps its connection for the calls that run there", 
   connections.close();
   await open(0);
   expect(await connections.acquire(address(0))).toBeUndefined();
+});
+
+test("nobody waits for the connection to a worker that is gone", async () => {
+  const connections = new WorkerConnections(undefined);
+  using silent = await startGate();
+  using left = await startGate();
+  const order: string[] = [];
+  const acquire = async (name: string, { address }: Gate) => {
+    expect(await connections.acquire(address)).toBeUndefined();
+    order.push(name);
+  };
+  // Both would give up after the same time, and this one first.
+  const other = acquire("silent", silent);
+  await silent.knocked;
+  const gone = acquire("left", left);
+  await left.knocked;
+  connections.forget(left.address);
+  await Promise.all([other, gone]);
+  expect(order).toEqual(["left", "silent"]);
+  connections.close();
 });
 
 test("an address that makes no sense, or a worker without TLS where it is needed, is not called", async () => {

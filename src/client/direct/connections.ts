@@ -16,6 +16,7 @@ class Connection {
   #state: "new" | "ready" | "unreachable" = "new";
   #trying: Promise<boolean> | undefined;
   #retryAt = 0;
+  #giveUp = () => {};
 
   constructor(address: string, tls: TlsOptions | undefined) {
     // Its own: after a worker was given up, its next connection must not be the one that may be dead.
@@ -36,9 +37,15 @@ class Connection {
     this.#retryAt = performance.now() + retryMs;
   }
 
+  /** The worker is gone: who waits for it need not wait any longer. */
+  giveUp(): void {
+    this.#giveUp();
+  }
+
   async #try(): Promise<boolean> {
+    const given = new Promise<never>((_, reject) => (this.#giveUp = reject));
     try {
-      await this.transport.ready(Date.now() + connectMs);
+      await Promise.race([this.transport.ready(Date.now() + connectMs), given]);
       this.#state = "ready";
       return true;
     } catch {
@@ -102,6 +109,7 @@ export class WorkerConnections {
     const connection = this.#open.get(address);
     if (connection === undefined) return;
     this.#open.delete(address);
+    connection.giveUp();
     if (!this.#users.has(connection.transport)) connection.transport.close();
   }
 

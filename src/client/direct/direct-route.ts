@@ -154,7 +154,10 @@ export class DirectRoute {
     const share = worker.tally.dispatch(requestTokens(this.#request) - tokens);
     const transport = await connections.acquire(worker.address);
     const { token } = follower;
-    if (transport === undefined || token === undefined) {
+    // While the connection was made the worker may have begun to leave, or have left; what is at its address then is another
+    // process, which has none of its adapters yet.
+    const isStill = view.worker(worker.name) === worker && !worker.draining;
+    if (transport === undefined || token === undefined || !isStill) {
       worker.tally.release(share);
       if (transport !== undefined) connections.release(transport);
       return undefined;
