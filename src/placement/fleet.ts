@@ -17,6 +17,8 @@ export interface PlacementWorker {
   readonly zone?: string;
   /** Takes nothing new while another worker lives. Default: false. */
   readonly draining?: boolean;
+  /** Will drain: takes only keys whose adapter it has on the device while another worker lives. Default: false. */
+  readonly leaving?: boolean;
   /** Tokens of running and waiting requests. Absent: unknown, read as 0. */
   readonly inFlightTokens?: number;
   /**

@@ -14,6 +14,7 @@ const worker = fc.record(
     weight: fc.constantFrom(0.5, 1, 2, 4),
     zone: fc.constantFrom("a", "b", "c"),
     draining: fc.boolean(),
+    leaving: fc.boolean(),
     inFlightTokens: fc.nat(20_000),
     full: fc.boolean(),
     freeRankUnits: fc.nat(64),
@@ -75,8 +76,10 @@ describe("place", () => {
         }
         const picked = left.find((w) => w.name === chosen!.worker);
         expect(picked).toBeDefined();
+        const goes = ({ draining, leaving }: PlacementWorker) => draining === true || (key !== undefined && leaving === true);
         if (left.some((w) => w.draining !== true)) expect(picked!.draining ?? false).toBe(false);
-        expect(chosen!.reason === "draining").toBe(picked!.draining === true);
+        if (left.some((w) => !goes(w))) expect(goes(picked!)).toBe(false);
+        expect(chosen!.reason === "draining").toBe(goes(picked!));
       }),
     );
   });
@@ -108,6 +111,16 @@ describe("place", () => {
       reason: "spilled",
     });
     expect(place(fleet, { key: "a", rankUnits: 8 })).toEqual({ worker: first, reason: "no-slot" });
+  });
+
+  test("a worker that will drain keeps what it has, and gets nothing else while another one lives", () => {
+    const fleet = fleetOf(3);
+    const [first, second] = preferenceList(fleet, "a");
+    const leaving = (...names: readonly string[]) => prepareFleet(fleet.workers.map(({ name }) => ({ name, leaving: names.includes(name) })));
+    expect(place(leaving(first!), { key: "a", resident: new Set([first!]) })).toEqual({ worker: first, reason: "preferred" });
+    expect(place(leaving(first!), { key: "a", resident: new Set([second!]) })).toEqual({ worker: second, reason: "spilled" });
+    const others = new Set(fleet.workers.map(({ name }) => name).filter((name) => name !== first));
+    expect(place(leaving(first!), { key: "a", excluded: others })).toEqual({ worker: first, reason: "draining" });
   });
 
   test("a full worker is under the load bound even below the floor", () => {

@@ -37,7 +37,7 @@ export type PlacementReason =
   | "no-slot"
   /** No key: fewest in-flight tokens for its weight. */
   | "least-loaded"
-  /** All others are excluded or gone, and it drains. */
+  /** All others are excluded or gone, and it drains, or will. */
   | "draining";
 
 /** A decision. */
@@ -46,10 +46,11 @@ export interface Placement {
   readonly reason: PlacementReason;
 }
 
-/** How a worker stands to a request. Of the first four, the first that occurs at all decides. */
-const standing = { within: 0, overLoad: 1, noSlot: 2, draining: 3, excluded: 4 } as const;
+/** How a worker stands to a request. Of all but the last, the first that occurs at all decides. */
+const standing = { within: 0, overLoad: 1, noSlot: 2, leaving: 3, draining: 4, excluded: 5 } as const;
+type Standing = (typeof standing)[keyof typeof standing];
 
-const fallbackReasons: readonly PlacementReason[] = ["spilled", "over-bound", "no-slot", "draining"];
+const fallbackReasons: readonly PlacementReason[] = ["spilled", "over-bound", "no-slot", "draining", "draining"];
 
 /**
  * Chooses the worker for a request. The same inputs give the same answer on every router.
@@ -75,16 +76,18 @@ function placeByKey(
   policy: PlacementPolicy,
 ): Placement | undefined {
   const { workers, weights, hashHi, zoneCount } = fleet;
-  const { excluded, replicas = 1 } = request;
+  const { excluded, resident, replicas = 1 } = request;
   const hash = hash64(key);
   const bounds = new Bounds(fleet, request, policy);
-  const bests = [new Best(), new Best(), new Best(), new Best(), new Best()] as const;
+  const bests = [new Best(), new Best(), new Best(), new Best(), new Best(), new Best()] as const;
   const [within] = bests;
 
-  function standingOf(index: number): 0 | 1 | 2 | 3 | 4 {
+  function standingOf(index: number): Standing {
     const worker = workers[index]!;
     if (excluded !== undefined && excluded.size > 0 && excluded.has(worker.name)) return standing.excluded;
     if (worker.draining === true) return standing.draining;
+    // What it has not loaded it would soon pass on again, to whoever is loading it now.
+    if (worker.leaving === true && resident?.has(worker.name) !== true) return standing.leaving;
     if (!bounds.slotFits(worker)) return standing.noSlot;
     return bounds.loadFits(worker, weights[index]!) ? standing.within : standing.overLoad;
   }
@@ -108,7 +111,7 @@ function placeByKey(
   for (const [kind, reason] of fallbackReasons.entries()) {
     const best = bests[kind]!;
     if (best.index < 0) continue;
-    const inTurns = zoneCount > 1 && kind !== standing.draining;
+    const inTurns = zoneCount > 1 && kind < standing.leaving;
     const index = inTurns ? firstInOrder(fleet, hash, (other) => standingOf(other) === kind) : best.index;
     return decision(fleet, index, reason);
   }

@@ -46,6 +46,7 @@ const worker = fc.record({
     { selector: ({ id, revision }) => `${id}@${revision}`, maxLength: 5 },
   ),
   draining: fc.boolean(),
+  leaving: fc.boolean(),
 });
 
 const request = fc.record({
@@ -88,7 +89,7 @@ test("a client in direct mode places every request as its router does, given the
       for (const workers of moments) {
         // Everybody leaves, and comes back different: what a client has kept of before must not matter.
         for (const member of fleet.view.members) fleet.leave(member);
-        for (const { name, model, weight, zone, capacity, load, adapters, draining } of workers) {
+        for (const { name, model, weight, zone, capacity, load, adapters, draining, leaving } of workers) {
           number += 1n;
           const hello = { name, epoch: String(number % 2n), address: `${name}:1`, zone, model: { name: model }, weight, capacity };
           const member = fleet.join(WorkerHello.fromPartial(hello), () => {}, 0);
@@ -100,6 +101,7 @@ test("a client in direct mode places every request as its router does, given the
           }));
           fleet.hold(member, ResidencyUpdate.fromPartial({ snapshot: true, complete: true, adapters: held }), 0);
           if (load !== undefined) fleet.load(member, LoadSample.fromPartial({ ...load, number }), 0);
+          if (leaving) fleet.handOver(member, 0);
           if (draining) fleet.drain(member, 0);
         }
         await learn(view, { fleet, catalog, policy: bounds, tokens, crowding: new Crowding(systemTimers), timers: systemTimers });

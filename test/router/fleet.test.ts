@@ -1,11 +1,13 @@
 import { FleetServiceDefinition, Tier, WorkerState } from "@polygraft/api";
 import type { WatchFleetResponse } from "@polygraft/api";
+import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { createChannel, createClient, Status } from "nice-grpc";
 import { describe, expect, test } from "vitest";
 import { manualTimers } from "../support/manual-timers.js";
 import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest, unlisted } from "../support/router-fixture.js";
 import { delta, finished } from "../support/scripted-service.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
+import type { ScriptedWorker } from "../support/scripted-worker.js";
 
 const script = (worker: string) =>
   async function* () {
@@ -74,6 +76,100 @@ describe("WatchFleet", () => {
     await using seen = watch(router.address);
     await seen.until(() => seen.versions.length === 1);
     expect(seen.workers.size).toBe(0);
+  });
+});
+
+describe("a hand-over while another worker starts", () => {
+  const names = ["leaver", "newcomer", "stayer"];
+  /** An adapter whose requests go to these, in this order. */
+  const preferring = (...order: readonly string[]) => {
+    const fleet = prepareFleet(names.map((name) => ({ name })));
+    for (let number = 0; ; number++) {
+      const id = `adapter-${number}`;
+      if (preferenceList(fleet, id).join() === order.join()) return id;
+    }
+  };
+
+  /** A fleet of two; the leaver has that adapter on its device, all others know where it is. */
+  async function fleetOf(id: string) {
+    const router = await temporaryRouter();
+    const start = (name: string, tier: Tier, warming = false) =>
+      startScriptedWorker({ router: router.address, name, script: script(name), adapters: [announcedAdapter(id, { tier })], warming });
+    const [leaver, stayer] = [await start("leaver", Tier.DEVICE), await start("stayer", Tier.DISK)];
+    await listed(router, "leaver", "stayer");
+    const seen = watch(router.address, true);
+    await seen.until(() => seen.workers.get("leaver")?.adapters.length === 1 && seen.workers.get("stayer")?.adapters.length === 1);
+    const connection = inferenceClient(router.address);
+    const dispose = async () => {
+      connection[Symbol.dispose]();
+      await seen[Symbol.asyncDispose]();
+      for (const worker of [leaver, stayer]) await worker[Symbol.asyncDispose]();
+      await router.close();
+    };
+    return {
+      leaver,
+      stayer,
+      seen,
+      startNewcomer: () => start("newcomer", Tier.DISK, true),
+      load: (worker: ScriptedWorker) => {
+        const adapters = [announcedAdapter(id, { tier: Tier.DEVICE })];
+        worker.say({ $case: "residency", value: { snapshot: false, complete: true, adapters, removedIds: [] } });
+      },
+      askedOf: async () => servedBy(await hear(connection.client.generate(textRequest("a", id)))),
+      [Symbol.asyncDispose]: dispose,
+    };
+  }
+
+  const isIn = (seen: ReturnType<typeof watch>, name: string, state: WorkerState) => () => seen.workers.get(name)?.state === state;
+
+  test("a newcomer that becomes the next owner loads what is left behind before it takes requests, and the leaver does not wait for it", async () => {
+    const id = preferring("leaver", "newcomer", "stayer");
+    await using fleet = await fleetOf(id);
+    const { leaver, stayer, seen, startNewcomer, load, askedOf } = fleet;
+    await using newcomer = await startNewcomer();
+    await seen.until(isIn(seen, "newcomer", WorkerState.WARMING));
+    leaver.say({ $case: "draining", value: { reason: "test", handOver: true } });
+    expect(await newcomer.toldToLoad(id)).toEqual([id]);
+    expect(await stayer.toldToLoad(id)).toEqual([id]);
+    expect(await askedOf()).toBe("leaver");
+    load(stayer);
+    await leaver.handedOver();
+    leaver.say({ $case: "draining", value: { reason: "test" } });
+    await seen.until(isIn(seen, "leaver", WorkerState.DRAINING));
+    expect(await askedOf()).toBe("stayer");
+    load(newcomer);
+    newcomer.say({ $case: "warmed", value: {} });
+    await seen.until(isIn(seen, "newcomer", WorkerState.READY));
+    expect(await askedOf()).toBe("newcomer");
+  });
+
+  test("a newcomer that starts while another one leaves is told at once", async () => {
+    const id = preferring("leaver", "newcomer", "stayer");
+    await using fleet = await fleetOf(id);
+    const { leaver, stayer, startNewcomer } = fleet;
+    leaver.say({ $case: "draining", value: { reason: "test", handOver: true } });
+    await stayer.toldToLoad(id);
+    await using newcomer = await startNewcomer();
+    expect(await newcomer.toldToLoad(id)).toEqual([id]);
+  });
+
+  test("a leaver whose heir leaves as well waits for the next one, and gets no requests that it would pass on", async () => {
+    const id = preferring("leaver", "stayer", "newcomer");
+    await using fleet = await fleetOf(id);
+    const { leaver, stayer, seen, startNewcomer, load, askedOf } = fleet;
+    await using newcomer = await startNewcomer();
+    newcomer.say({ $case: "warmed", value: {} });
+    await seen.until(isIn(seen, "newcomer", WorkerState.READY));
+    leaver.say({ $case: "draining", value: { reason: "test", handOver: true } });
+    await stayer.toldToLoad(id);
+    stayer.say({ $case: "draining", value: { reason: "test", handOver: true } });
+    expect(await newcomer.toldToLoad(id)).toEqual([id]);
+    await stayer.handedOver();
+    load(newcomer);
+    await leaver.handedOver();
+    leaver.say({ $case: "draining", value: { reason: "test" } });
+    await seen.until(isIn(seen, "leaver", WorkerState.DRAINING));
+    expect(await askedOf()).toBe("newcomer");
   });
 });
 

@@ -27,7 +27,9 @@ export function placeByTheBook(
   const { epsilon, floorTokens } = { ...defaultPolicy, ...policy };
   const { key, excluded = new Set<string>(), rankUnits = 0, resident = new Set<string>(), replicas = 1 } = request;
   const order = orderByTheBook(workers, key);
-  const left = order.filter(({ name }) => !excluded.has(name));
+  const remaining = order.filter(({ name }) => !excluded.has(name));
+  const keeps = ({ name, leaving }: PlacementWorker) => leaving !== true || resident.has(name);
+  const left = remaining.filter(keeps);
   const total = order.reduce((sum, { inFlightTokens = 0 }) => sum + inFlightTokens, 0);
   const weights = order.reduce((sum, { weight = 1 }) => sum + weight, 0);
   const below = ({ inFlightTokens = 0, weight = 1, full = false }: PlacementWorker, slack: number) =>
@@ -44,6 +46,9 @@ export function placeByTheBook(
   }
   if (withSlot[0] !== undefined) return { worker: withSlot[0].name, reason: "over-bound" };
   if (left[0] !== undefined) return { worker: left[0].name, reason: "no-slot" };
+  const bare = (some: readonly PlacementWorker[]) => some.map((worker) => ({ ...worker, zone: "" }));
+  const [leaver] = orderByTheBook(bare(remaining), key);
+  if (leaver !== undefined) return { worker: leaver.name, reason: "draining" };
   const drained = preferenceList(prepareFleet(workers), key).find((name) => {
     return !excluded.has(name) && workers.some((worker) => worker.name === name && worker.draining === true);
   });

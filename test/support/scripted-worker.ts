@@ -1,6 +1,6 @@
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { AdapterServiceDefinition, Capacity, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
-import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, LoadSample } from "@polygraft/api";
+import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, JoinResponse, LoadSample } from "@polygraft/api";
 import { createChannel, createClient, createServer, Metadata } from "nice-grpc";
 import type { CallContext, ChannelCredentials } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
@@ -28,6 +28,8 @@ export interface ScriptedWorkerOptions {
   readonly epoch?: string;
   /** What it can hold. Default: it does not say. */
   readonly capacity?: Partial<Capacity>;
+  /** Waits for its first adapters, until it says `warmed`. Default: false. */
+  readonly warming?: boolean;
   /** Another address to announce, such as one where nobody listens. */
   readonly address?: string;
   /** Serves with TLS. */
@@ -56,6 +58,10 @@ export interface ScriptedWorker extends AsyncDisposable {
   load(sample: Partial<LoadSample>): void;
   /** Says anything to the router; the sequence number is filled in. */
   say(message: NonNullable<JoinRequest["message"]>): void;
+  /** Resolves with the adapters that the router has told it to load by then, once it has told so of that one. */
+  toldToLoad(id: string): Promise<readonly string[]>;
+  /** Resolves when the router has told it that it need not wait for others to leave. */
+  handedOver(): Promise<void>;
   /** Resolves when the router has ended its stream, with the error if it was one. */
   readonly expelled: Promise<Error | undefined>;
   /** Cuts all connections that serve calls, without a goodbye. The worker stays in the fleet. */
@@ -98,7 +104,25 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
   const metadata = Metadata(options.apiKey === undefined ? {} : { authorization: `Bearer ${options.apiKey}` });
   const leaving = new AbortController();
   const responses = createClient(FleetServiceDefinition, channel).join(outbox, { metadata, signal: leaving.signal });
-  const expelled = drain(responses);
+  const told: string[] = [];
+  let released = false;
+  const listeners = new Set<() => void>();
+  const expelled = drain(responses, ({ message }) => {
+    if (message?.$case === "prefetch") told.push(message.value.adapter?.id ?? "");
+    if (message?.$case === "warmUp") told.push(...message.value.adapters.map(({ id }) => id));
+    if (message?.$case === "handedOver") released = true;
+    for (const listener of listeners) listener();
+  });
+  const until = (holds: () => boolean) =>
+    new Promise<void>((resolve) => {
+      const look = () => {
+        if (!holds()) return;
+        listeners.delete(look);
+        resolve();
+      };
+      listeners.add(look);
+      look();
+    });
   let samples = 0n;
 
   return {
@@ -112,6 +136,11 @@ export async function startScriptedWorker(options: ScriptedWorkerOptions): Promi
       if (calls.length >= count) return Promise.resolve();
       return new Promise((resolve) => waiting.push({ count, resolve }));
     },
+    async toldToLoad(id) {
+      await until(() => told.includes(id));
+      return told;
+    },
+    handedOver: () => until(() => released),
     load(sample) {
       samples += 1n;
       say({ $case: "load", value: { number: samples, ageMicros: 0, ...sample } });
@@ -156,12 +185,13 @@ function hello(options: ScriptedWorkerOptions, address: string) {
     capacity: options.capacity && Capacity.fromPartial(options.capacity),
     version: "0",
     tls: options.tls !== undefined,
+    warming: options.warming ?? false,
   };
 }
 
-async function drain(responses: AsyncIterable<unknown>): Promise<Error | undefined> {
+async function drain(responses: AsyncIterable<JoinResponse>, hear: (response: JoinResponse) => void): Promise<Error | undefined> {
   try {
-    for await (const _ of responses);
+    for await (const response of responses) hear(response);
     return undefined;
   } catch (error) {
     return error as Error;

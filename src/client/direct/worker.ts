@@ -12,13 +12,15 @@ export class DirectWorker implements LiveWorker {
   readonly running = new Set<AbortController>();
   #hello: WorkerHello;
   #state: WorkerState;
+  #leaving: boolean;
   #failures = 0;
 
-  constructor({ hello = WorkerHello.create(), state }: FleetWorker) {
+  constructor({ hello = WorkerHello.create(), state, leaving }: FleetWorker) {
     this.name = hello.name;
     this.nameHash = hash64(hello.name);
     this.#hello = hello;
     this.#state = state;
+    this.#leaving = leaving;
   }
 
   get hello(): WorkerHello {
@@ -52,6 +54,11 @@ export class DirectWorker implements LiveWorker {
     return this.#state !== WorkerState.READY;
   }
 
+  /** It will drain. */
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
   get inFlightTokens(): number {
     return this.tally.inFlightTokens;
   }
@@ -82,11 +89,12 @@ export class DirectWorker implements LiveWorker {
    * Takes what a router says of the same process now. Without an address it says nothing new of who it is. True: what was
    * prepared from it is out of date.
    */
-  update({ hello: said, state, load = LoadSample.create() }: FleetWorker): boolean {
+  update({ hello: said, state, leaving, load = LoadSample.create() }: FleetWorker): boolean {
     const hello = said === undefined || said.address === "" ? this.#hello : said;
     const changed = state !== this.#state || hello.weight !== this.#hello.weight || hello.zone !== this.#hello.zone;
     this.#hello = hello;
     this.#state = state;
+    this.#leaving = leaving;
     // Told again because of something else, a sample knows nothing of what was sent since.
     if (load.number !== this.tally.sample?.number) this.tally.take(load);
     return changed;

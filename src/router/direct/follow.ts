@@ -91,11 +91,11 @@ interface Told {
 
 /** Most news of a worker is its load, which is much shorter than its greeting. */
 function briefly(worker: FleetWorker, told: Map<string, Told>): FleetWorker {
-  const { hello, state, load, adapters } = worker;
+  const { hello } = worker;
   if (hello === undefined) return worker;
   const { name, epoch } = hello;
   const known = told.get(name);
-  if (known?.hello === hello) return { hello: known.brief, state, load, adapters };
+  if (known?.hello === hello) return { ...worker, hello: known.brief };
   told.set(name, { hello, brief: WorkerHello.create({ name, epoch }) });
   return worker;
 }

@@ -114,10 +114,10 @@ describe("a worker that leaves", () => {
         const { fleet, join, load, owner, prefetched, said } = router();
         const members = Array.from({ length: others }, (_, index) => join(`w${index}`));
         const leaver = join("leaver", { onDevice });
-        const before = ids.map(owner);
+        const before = onDevice.map(owner);
         const handedOver = () => said("leaver").some((message) => message?.$case === "handedOver");
         fleet.handOver(leaver, 0);
-        expect(ids.map(owner)).toEqual(before);
+        expect(onDevice.map(owner)).toEqual(before);
         const asked = members.flatMap((member) => prefetched(member.name).map((id) => ({ member, id })));
         expect(asked.map(({ id }) => id).sort()).toEqual([...onDevice].sort());
         for (const { member, id } of asked) {
@@ -149,4 +149,128 @@ describe("a worker that leaves", () => {
     fleet.drain(join("old", { onDevice: ["adapter-1"] }), 0);
     expect(prefetched("a")).toEqual(["adapter-1"]);
   });
+});
+
+/** Any order of what may happen to a fleet at the same time; `pick` says to which of those to which it can happen. */
+const event = fc.record({
+  kind: fc.constantFrom("start", "leave", "load", "load", "load", "warmed", "go", "gone"),
+  pick: fc.nat(1000),
+});
+
+/** Workers that do what their router tells them, each thing when a test says so. All adapters begin where their requests go. */
+class ObedientFleet {
+  readonly #router = router();
+  readonly #ids = ids.slice(0, 8);
+  readonly #members: FleetMember[] = [];
+  readonly #onDevice = new Map<FleetMember, Set<string>>();
+  readonly #owners = new Map<string, FleetMember | undefined>();
+  readonly #drained = new Set<FleetMember>();
+  #started = 0;
+
+  constructor(workers: number) {
+    for (let index = 0; index < workers; index++) this.start({ warming: false });
+    for (const id of this.#ids) {
+      const owner = this.#ownerOf(id)!;
+      this.#owners.set(id, owner);
+      this.#load(owner, id);
+    }
+  }
+
+  start({ warming = true } = {}): FleetMember {
+    const member = this.#router.join(`w${this.#started++}`, { warming });
+    this.#members.push(member);
+    this.#onDevice.set(member, new Set());
+    return member;
+  }
+
+  /** Has something happen. False: there is nobody to whom it can. */
+  play({ kind, pick }: { readonly kind: string; readonly pick: number }): boolean {
+    const { fleet } = this.#router;
+    const some = (able: (member: FleetMember) => boolean) => {
+      const all = this.#members.filter(able);
+      return all[pick % Math.max(1, all.length)];
+    };
+    const is = (state: WorkerState) => (member: FleetMember) => member.state === state;
+    const happens = (member: FleetMember | undefined, what: (member: FleetMember) => void) => {
+      if (member !== undefined) what(member);
+      return member !== undefined;
+    };
+    switch (kind) {
+      case "start":
+        return this.#members.length < 7 && happens(this.start(), () => {});
+      case "leave":
+        return happens(some(({ leaving }) => !leaving), (member) => fleet.handOver(member, 0));
+      case "load": {
+        const member = some((member) => this.#due(member).length > 0);
+        return happens(member, (member) => this.#load(member, this.#due(member)[pick % this.#due(member).length]!));
+      }
+      case "warmed":
+        return happens(some((member) => member.warming && this.#due(member).length === 0), (member) => fleet.warmed(member, 0));
+      case "go":
+        return happens(some((member) => this.#said(member, "handedOver") && !this.#drained.has(member)), (member) => {
+          this.#drained.add(member);
+          fleet.drain(member, 0);
+        });
+      default:
+        return happens(some(is(WorkerState.DRAINING)), (member) => {
+          this.#members.splice(this.#members.indexOf(member), 1);
+          fleet.leave(member);
+        });
+    }
+  }
+
+  /** Adapters whose requests have gone, since the last look, to a worker that has not loaded them, although one that has takes requests. */
+  get cooled(): string[] {
+    const moved = this.#ids.filter((id) => this.#owners.get(id) !== this.#ownerOf(id));
+    for (const id of moved) this.#owners.set(id, this.#ownerOf(id));
+    return moved.filter((id) => {
+      const warm = this.#members.filter((member) => !member.draining && this.#onDevice.get(member)!.has(id));
+      return warm.length > 0 && !warm.includes(this.#owners.get(id)!);
+    });
+  }
+
+  /** Workers that wait for others. */
+  get waiting(): string[] {
+    return this.#members.filter(({ state, leaving }) => state === WorkerState.WARMING || leaving).map(({ name }) => name);
+  }
+
+  /** Undefined: nobody is left. */
+  #ownerOf(id: string): FleetMember | undefined {
+    return this.#members.length === 0 ? undefined : this.#members.find(({ name }) => name === this.#router.owner(id));
+  }
+
+  #load(member: FleetMember, id: string): void {
+    this.#onDevice.get(member)!.add(id);
+    this.#router.load(member, id);
+  }
+
+  /** What a worker has been told to load and has not. */
+  #due({ name }: FleetMember): string[] {
+    const member = this.#members.find((member) => member.name === name)!;
+    const told = this.#router.said(name).flatMap((message) => {
+      if (message?.$case === "prefetch") return [message.value.adapter!.id];
+      return message?.$case === "warmUp" ? message.value.adapters.map(({ id }) => id) : [];
+    });
+    return told.filter((id) => !this.#onDevice.get(member)!.has(id));
+  }
+
+  #said({ name }: FleetMember, what: string): boolean {
+    return this.#router.said(name).some((message) => message?.$case === what);
+  }
+}
+
+test("whoever comes and goes at the same time, no request goes to a cold worker while a warm one is there, and nobody waits for ever", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 4 }), fc.array(event, { maxLength: 60 }), (workers, events) => {
+      const fleet = new ObedientFleet(workers);
+      for (const one of events) {
+        fleet.play(one);
+        expect(fleet.cooled).toEqual([]);
+      }
+      const rest = ["load", "warmed", "go", "gone"];
+      while (rest.some((kind) => fleet.play({ kind, pick: 0 }))) expect(fleet.cooled).toEqual([]);
+      expect(fleet.waiting).toEqual([]);
+    }),
+    { numRuns: 1000 },
+  );
 });

@@ -46,6 +46,10 @@ class Changes implements FleetListener {
     if (this.#residency) this.#note(member.name);
   }
 
+  leaving(member: FleetMember): void {
+    this.changed(member);
+  }
+
   left(member: FleetMember): void {
     this.dirty.delete(member.name);
     this.removed.add(member.name);
@@ -156,6 +160,7 @@ function describe(member: FleetMember, residency: boolean): FleetWorker {
     state: member.state,
     load: sample === undefined ? undefined : { ...sample, inFlightTokens: member.inFlightTokens },
     adapters: held,
+    leaving: member.leaving,
   };
 }
 

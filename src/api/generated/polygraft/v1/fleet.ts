@@ -227,7 +227,10 @@ export interface JoinResponse {
     /** Whose access tokens to take. Follows `welcome`, and comes again when the keys change. */
     { $case: "accessKeys"; value: AccessKeys }
     | //
-    /** To a worker that is `warming`, once: which adapters will be its own. */
+    /**
+     * To a worker that is `warming`: which adapters will be its own; again, with more of them, when another worker goes
+     * meanwhile.
+     */
     { $case: "warmUp"; value: WarmUp }
     | //
     /** To a worker that leaves with `hand_over`: its adapters are where their requests will go. */
@@ -347,6 +350,8 @@ export interface FleetWorker {
     | undefined;
   /** What it holds, if asked for. */
   adapters: Adapter[];
+  /** It will drain: requests come for what it has on the device, and for anything else only if there is nobody else. */
+  leaving: boolean;
 }
 
 function createBaseJoinRequest(): JoinRequest {
@@ -2222,7 +2227,7 @@ export const WatchFleetResponse: MessageFns<WatchFleetResponse> = {
 };
 
 function createBaseFleetWorker(): FleetWorker {
-  return { hello: undefined, state: 0, load: undefined, adapters: [] };
+  return { hello: undefined, state: 0, load: undefined, adapters: [], leaving: false };
 }
 
 export const FleetWorker: MessageFns<FleetWorker> = {
@@ -2238,6 +2243,9 @@ export const FleetWorker: MessageFns<FleetWorker> = {
     }
     for (const v of message.adapters) {
       Adapter.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.leaving !== false) {
+      writer.uint32(40).bool(message.leaving);
     }
     return writer;
   },
@@ -2287,6 +2295,14 @@ export const FleetWorker: MessageFns<FleetWorker> = {
             message.adapters.push(Adapter.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.leaving = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2312,6 +2328,7 @@ export const FleetWorker: MessageFns<FleetWorker> = {
       ? LoadSample.fromPartial(object.load)
       : undefined;
     message.adapters = object.adapters?.map((e) => Adapter.fromPartial(e)) || [];
+    message.leaving = object.leaving ?? false;
     return message;
   },
 };
