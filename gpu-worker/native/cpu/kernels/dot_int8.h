@@ -148,6 +148,7 @@ void dot_int8_rows(const TileMatrix& w, uint32_t tile, const int8_t* table, cons
                    float* out) {
   f32x16 y[kRows];
   dot_int8<Groups, kRows, kSlabs, kFetch>(w, tile, table, x, row, y);
+#pragma GCC unroll 16
   for (int m = 0; m < kRows; ++m) store(out + m * kLanes, y[m]);
 }
 
