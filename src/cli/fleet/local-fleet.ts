@@ -1,6 +1,10 @@
 import { availableParallelism } from "node:os";
 import { Polygraft } from "@polygraft/client";
+import { clientOptions } from "../client-options.js";
+import type { ConnectionOptions } from "../client-options.js";
 import { Child } from "./child.js";
+import { checkFleetTls, connectionTo, routerTlsArguments, workerTlsArguments } from "./fleet-tls.js";
+import type { FleetTls } from "./fleet-tls.js";
 
 /** What a local fleet consists of. */
 export interface LocalFleetOptions {
@@ -14,6 +18,8 @@ export interface LocalFleetOptions {
   readonly workerPrefix?: string;
   /** Where the router listens. Default: a free port of 127.0.0.1. */
   readonly listen?: string;
+  /** Certificates of router and workers. Default: none, plain HTTP/2. */
+  readonly tls?: FleetTls;
   /** Appended to each worker's command line. */
   readonly workerArguments?: readonly string[];
   /** Appended to the router's command line. */
@@ -40,8 +46,10 @@ const stableMs = 60_000;
 
 /** One router and its workers as child processes of this one. */
 export class LocalFleet implements AsyncDisposable {
-  /** "host:port" of the router. */
+  /** Where the router is, for clients and workers: "host:port", or "https://host:port" if it has a certificate. */
   readonly address: string;
+  /** How a client on this machine reaches it. */
+  readonly connection: ConnectionOptions;
   /** Rejects when a process ends by itself and is not started again. Never resolves. */
   readonly failed: Promise<never>;
   readonly #options: LocalFleetOptions;
@@ -50,27 +58,34 @@ export class LocalFleet implements AsyncDisposable {
   #fail!: (error: Error) => void;
   #complete = false;
 
-  private constructor(address: string, options: LocalFleetOptions) {
-    this.address = address;
+  private constructor(bound: string, options: LocalFleetOptions) {
+    this.connection = connectionTo(bound, options.tls ?? {});
+    this.address = this.connection.router ?? bound;
     this.#options = options;
     this.failed = new Promise((_, reject) => (this.#fail = reject));
     this.failed.catch(() => {});
   }
 
-  /** Starts router and workers; resolves when all workers have joined. Whatever goes wrong, nothing is left running. */
+  /**
+   * Starts router and workers; resolves when all workers have joined. Whatever goes wrong, nothing is left running.
+   *
+   * @throws UsageError if the certificates cannot go together, Error if a process ends before it serves.
+   */
   static async start(options: LocalFleetOptions): Promise<LocalFleet> {
-    const { listen = "127.0.0.1:0", routerArguments = [], signal, workers = 1 } = options;
+    const { listen = "127.0.0.1:0", tls = {}, routerArguments = [], signal, workers = 1 } = options;
+    checkFleetTls(tls);
+    const more = [...routerTlsArguments(tls), ...routerArguments];
     const launch = (at: string): Child =>
-      new Child("router", ["router", "--name", "router", "--listen", at, "--drain-seconds", drainSeconds, ...routerArguments], (line) => options.onLog?.("router", line));
+      new Child("router", ["router", "--name", "router", "--listen", at, "--drain-seconds", drainSeconds, ...more], (line) => options.onLog?.("router", line));
     const router = launch(listen);
-    const address = await untilAborted(router.listening, signal).catch(async (error: unknown) => {
+    const bound = await untilAborted(router.listening, signal).catch(async (error: unknown) => {
       await router.stop(graceMs);
       throw error;
     });
-    const fleet = new LocalFleet(address, options);
+    const fleet = new LocalFleet(bound, options);
     try {
       // A router that starts again must be where its workers and clients expect it.
-      fleet.#supervise("router", () => launch(address), router);
+      fleet.#supervise("router", () => launch(bound), router);
       await untilAborted(Promise.race([fleet.#startWorkers(workers), fleet.failed]), signal);
       fleet.#complete = true;
       return fleet;
@@ -113,11 +128,11 @@ export class LocalFleet implements AsyncDisposable {
   }
 
   #launchWorker(name: string, count: number): Child {
-    const { model, adapters, workerArguments = [], onLog } = this.#options;
+    const { model, adapters, tls = {}, workerArguments = [], onLog } = this.#options;
     const threads = Math.max(1, Math.floor(availableParallelism() / count));
     const args = ["worker", "--name", name, "--model", model, "--join", this.address, "--listen", "127.0.0.1:0"];
     if (adapters !== undefined) args.push("--adapters", adapters);
-    args.push("--threads", String(threads), "--drain-seconds", drainSeconds, ...workerArguments);
+    args.push("--threads", String(threads), "--drain-seconds", drainSeconds, ...workerTlsArguments(tls), ...workerArguments);
     return new Child(name, args, (line) => onLog?.(name, line));
   }
 
@@ -144,7 +159,7 @@ export class LocalFleet implements AsyncDisposable {
   }
 
   async #joined(names: readonly string[]): Promise<void> {
-    await using client = new Polygraft({ address: this.address });
+    await using client = new Polygraft(await clientOptions(this.connection));
     for await (const { workers } of client.fleet.watch({ signal: this.#stopped.signal })) {
       const ready = new Set(workers.filter(({ state }) => state === "ready").map(({ name }) => name));
       if (names.every((name) => ready.has(name))) return;

@@ -1,8 +1,9 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { self } from "./self.js";
 import { prefixed } from "./prefixed.js";
 import { ProgressLine } from "./progress-line.js";
+import { quoted } from "./quoted.js";
+import { self } from "./self.js";
 import { streamView } from "./stream-view.js";
 import { formatTable, oneLine, shorten } from "./table.js";
 
@@ -84,4 +85,8 @@ test("progress is a line a phase, and one that changes on a terminal", () => {
   expect(file.written()).toBe("read…\npack…\n");
   const line = (text: string): string => `\r\u001b[2K${text}`;
   expect(terminal.written()).toBe(line("read 0 %") + line("read 44 %") + line("pack 33 %") + line(""));
+});
+
+test("arguments with characters that a shell would read are quoted", () => {
+  expect(["a-1", "https://[::1]:1", "a b", "it's", ""].map(quoted)).toEqual(["a-1", "'https://[::1]:1'", "'a b'", String.raw`'it'\''s'`, "''"]);
 });
