@@ -58,14 +58,3 @@ function found<Worker extends LiveWorker>({ workers }: LiveFleet<Worker>, names:
   }
   return some;
 }
-
-/** Groups workers by what `groupOf` says of each, in the order in which they come. */
-export function groupWorkers<Worker>(workers: Iterable<Worker>, groupOf: (worker: Worker) => string): Map<string, Worker[]> {
-  const groups = new Map<string, Worker[]>();
-  for (const worker of workers) {
-    const group = groups.get(groupOf(worker));
-    if (group === undefined) groups.set(groupOf(worker), [worker]);
-    else group.push(worker);
-  }
-  return groups;
-}

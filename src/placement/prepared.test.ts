@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { hash64 } from "./hash.js";
-import { type LiveFleet, type LiveWorker, ModelFleets, namedAmong, place, preferenceList } from "./index.js";
+import { type LiveFleet, type LiveWorker, ModelFleets, place, preferenceList } from "./index.js";
+import { namedAmong } from "./live-fleet.js";
 
 const worker = fc.record(
   {

@@ -1,14 +1,14 @@
 import type { GenerateRequest } from "@polygraft/api";
 import type { Context } from "@opentelemetry/api";
 import { place, placementKey } from "@polygraft/placement";
-import type { Dispatched } from "@polygraft/placement";
+import type { CandidateSet, Dispatched } from "@polygraft/placement";
 import type { Leg } from "../attempt.js";
 import type { PolygraftError } from "../error.js";
 import { callMetadata } from "../metadata.js";
 import type { Headers } from "../metadata.js";
 import type { Transport } from "../transport.js";
 import type { WorkerConnections } from "./connections.js";
-import type { CandidateSet, FleetView } from "./fleet-view.js";
+import type { FleetView } from "./fleet-view.js";
 import type { Follower } from "./follower.js";
 import { requestTokens } from "./request-tokens.js";
 import type { DirectWorker } from "./worker.js";
@@ -190,7 +190,7 @@ export class DirectRoute {
   }
 
   /** Processes that have been tried; and once there is output, workers whose weights would go on differently. */
-  #excluded({ fleet }: CandidateSet, weights: string | undefined): ReadonlySet<string> {
+  #excluded({ fleet }: CandidateSet<DirectWorker>, weights: string | undefined): ReadonlySet<string> {
     const excluded = new Set<string>();
     const { view } = this.#parts;
     for (const tried of this.#tried) if (view.worker(tried.name) === tried) excluded.add(tried.name);

@@ -1,18 +1,7 @@
 import type { AdapterSighting, FleetWorker, FollowResponse, WatchFleetResponse } from "@polygraft/api";
-import { groupWorkers, liveFleet, namedAmong, rankUnitsOf, replicas } from "@polygraft/placement";
-import type { LiveFleet, PlacementPolicy } from "@polygraft/placement";
+import { CandidateFinder, ModelFleets } from "@polygraft/placement";
+import type { AdapterPresence, CandidateSet, PlacementPolicy } from "@polygraft/placement";
 import { DirectWorker } from "./worker.js";
-
-/** Workers that could serve a request, ready for placement. */
-export interface CandidateSet {
-  readonly fleet: LiveFleet<DirectWorker>;
-  /** Workers that have the adapter on the device. */
-  readonly resident: ReadonlySet<string>;
-  /** Rank units that the adapter takes on a device, as far as is known. */
-  readonly rankUnits: number;
-  /** Workers that the adapter's load fills. */
-  readonly replicas: number;
-}
 
 /** Hears what calls that run have to know. */
 export interface FleetViewListener {
@@ -22,23 +11,6 @@ export interface FleetViewListener {
   suspected(worker: DirectWorker): void;
 }
 
-/** An adapter as the fleet has it. */
-interface Sighting {
-  readonly size: { readonly rank: number; readonly bytes: number };
-  readonly holders: ReadonlySet<string>;
-  readonly resident: ReadonlySet<string>;
-  readonly references: ReadonlyMap<string, number>;
-}
-
-/** Workers of one base model. */
-interface ModelFleet {
-  readonly all: LiveFleet<DirectWorker>;
-  /** Those that hold an adapter, by what was said of it. Undefined: none of this model. */
-  readonly announced: WeakMap<Sighting, LiveFleet<DirectWorker> | undefined>;
-}
-
-const nobody: ReadonlySet<string> = new Set();
-
 /**
  * The fleet as a router tells of it, and the candidates for a request among it: the same that the router would find. Where
  * there is more to say than who they are, such as that there is no such model, it is left to the router to say it.
@@ -46,8 +18,9 @@ const nobody: ReadonlySet<string> = new Set();
 export class FleetView {
   readonly #listener: FleetViewListener;
   readonly #workers = new Map<string, DirectWorker>();
-  readonly #sightings = new Map<string, Sighting>();
-  #models: ReadonlyMap<string, ModelFleet> | undefined;
+  readonly #models = new ModelFleets<DirectWorker>();
+  readonly #sightings = new Map<string, AdapterPresence>();
+  readonly #finder: CandidateFinder<DirectWorker>;
   /** Names in the snapshot that is coming in. */
   #snapshot: Set<string> | undefined;
   #complete = false;
@@ -56,6 +29,7 @@ export class FleetView {
 
   constructor(listener: FleetViewListener) {
     this.#listener = listener;
+    this.#finder = new CandidateFinder({ models: () => this.#models.current, worker: (name) => this.#workers.get(name), modelOf });
   }
 
   /** How far a request may go from the first worker in its order of preference. */
@@ -91,7 +65,7 @@ export class FleetView {
       case "fleet":
         return this.#applyFleet(message.value);
       case "sightings":
-        for (const adapter of message.value.adapters) this.#sightings.set(adapter.id, toSighting(adapter));
+        for (const adapter of message.value.adapters) this.#sightings.set(adapter.id, presenceOf(adapter));
         return;
       case "token":
       case undefined: // of a newer router
@@ -104,23 +78,11 @@ export class FleetView {
   }
 
   /** The candidates for a model ("": whatever the fleet serves) and an adapter. Undefined: the router may know better. */
-  find(model: string, adapter: string | undefined): CandidateSet | undefined {
-    const models = (this.#models ??= this.#groupByModel());
-    const sighting = adapter === undefined ? undefined : this.#sightings.get(adapter);
-    const name = model === "" ? this.#onlyModel(models, sighting?.holders ?? nobody) : model;
-    const served = name === undefined ? undefined : models.get(name);
-    if (served === undefined) return undefined;
-    if (adapter === undefined || sighting === undefined || sighting.holders.size === 0) {
-      return { fleet: served.all, resident: nobody, rankUnits: 0, replicas: 1 };
-    }
-    const announced = adapter.includes("://") ? undefined : holdersAmong(served, sighting);
-    const fleet = announced ?? served.all;
-    return {
-      fleet,
-      resident: sighting.resident,
-      rankUnits: rankUnitsOf(sighting.size, fleet.unitBytes),
-      replicas: this.#replicas(fleet, sighting),
-    };
+  find(model: string, adapter: string | undefined): CandidateSet<DirectWorker> | undefined {
+    const presence = adapter === undefined ? undefined : this.#sightings.get(adapter);
+    const name = model === "" ? this.#finder.onlyModel(presence) : model;
+    const all = name === undefined ? undefined : this.#models.current.get(name);
+    return all && this.#finder.among(all, adapter, presence, this.#policy);
   }
 
   #applyFleet({ snapshot, complete, workers, removedWorkers }: WatchFleetResponse): void {
@@ -134,12 +96,12 @@ export class FleetView {
   }
 
   #set(said: FleetWorker): void {
-    const { name = "", epoch, address = "" } = said.hello ?? {};
+    const { name = "", address = "" } = said.hello ?? {};
     this.#snapshot?.add(name);
     const known = this.#workers.get(name);
-    if (known !== undefined && known.hello.epoch === epoch && (address === "" || address === known.hello.address)) {
+    if (known !== undefined && isSameProcess(known, said)) {
       const wasSuspected = known.suspected;
-      if (known.update(said)) this.#models = undefined;
+      if (known.update(said) || address !== "") this.#models.set(modelOf(known), known);
       if (known.suspected && !wasSuspected) this.#listener.suspected(known);
       return;
     }
@@ -147,53 +109,29 @@ export class FleetView {
     const worker = new DirectWorker(said);
     worker.update(said);
     this.#workers.set(name, worker);
-    this.#models = undefined;
+    this.#models.set(modelOf(worker), worker);
   }
 
   #remove(name: string): void {
     const worker = this.#workers.get(name);
     if (worker === undefined) return;
     this.#workers.delete(name);
-    this.#models = undefined;
+    this.#models.remove(modelOf(worker), name);
     this.#listener.left(worker);
   }
+}
 
-  #groupByModel(): ReadonlyMap<string, ModelFleet> {
-    const sorted = [...this.#workers.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    const models = groupWorkers(sorted, modelOf);
-    return new Map([...models].map(([model, workers]) => [model, { all: liveFleet(workers), announced: new WeakMap() }]));
-  }
-
-  /** The model that a request without a model name means: the only one, or that of all who hold its adapter. */
-  #onlyModel(models: ReadonlyMap<string, ModelFleet>, holders: ReadonlySet<string>): string | undefined {
-    const [first] = models.keys();
-    if (models.size === 1) return first;
-    const served = new Set<string>();
-    for (const name of holders) {
-      const worker = this.#workers.get(name);
-      if (worker !== undefined) served.add(modelOf(worker));
-    }
-    const [only] = served;
-    return served.size === 1 ? only : undefined;
-  }
-
-  #replicas(fleet: LiveFleet<DirectWorker>, { references, resident }: Sighting): number {
-    let tokens = 0;
-    for (const [worker, requests] of references) tokens += this.#workers.get(worker)?.tally.tokensOf(requests) ?? 0;
-    return replicas(fleet, { tokens, held: resident.size }, this.#policy);
-  }
+/** Whether that is news of a worker that is known. Without an address it says nothing new of who it is. */
+function isSameProcess(known: DirectWorker, { hello: said }: FleetWorker): boolean {
+  if (said?.epoch !== known.hello.epoch) return false;
+  return said.address === "" || (said.address === known.hello.address && said.model?.name === known.hello.model?.name);
 }
 
 function modelOf({ hello }: DirectWorker): string {
   return hello.model?.name ?? "";
 }
 
-function holdersAmong({ all, announced }: ModelFleet, sighting: Sighting): LiveFleet<DirectWorker> | undefined {
-  if (!announced.has(sighting)) announced.set(sighting, namedAmong(all, sighting.holders));
-  return announced.get(sighting);
-}
-
-function toSighting({ rank, bytes, holders }: AdapterSighting): Sighting {
+function presenceOf({ rank, bytes, holders }: AdapterSighting): AdapterPresence {
   return {
     size: { rank, bytes: Number(bytes) },
     holders: new Set(holders.map(({ worker }) => worker)),
