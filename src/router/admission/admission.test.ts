@@ -162,6 +162,21 @@ describe("a deadline that cannot be met", () => {
     expect([late.state, next.state]).toEqual(["refused", "running"]);
   });
 
+  test("counts in how much requests differ", () => {
+    const { apply, leave, clock, running } = busy();
+    const differ = (millis: number, request: Request) => {
+      clock.now += millis;
+      leave(request);
+    };
+    differ(20, running);
+    for (const millis of [180, 20, 180, 20, 180]) differ(millis, apply());
+    apply();
+    // They take 100 ms on average, and one comes before.
+    const wait = 100;
+    expect(apply({ millisLeft: () => wait + 120 }).state).toBe("refused");
+    expect(apply({ millisLeft: () => wait + 300 }).state).toBe("waiting");
+  });
+
   test("never keeps anybody from a place that is free", () => {
     const { apply, leave, running } = busy();
     leave(running);

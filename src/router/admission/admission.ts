@@ -174,7 +174,8 @@ export class Admission {
   #tooLate(applicant: Applicant, wait: number): Failure | undefined {
     const { firstTokenMillis = Infinity, tokens } = applicant;
     const left = applicant.millisLeft() ?? Infinity;
-    const needed = wait + this.#rate.millis(tokens);
+    // Who is only as likely as not to be done in time would mostly take a place for nothing.
+    const needed = wait + this.#rate.atMost(tokens);
     if (needed <= left && wait <= firstTokenMillis) return undefined;
     const [limit, what] = needed > left ? [left, "deadline"] : [firstTokenMillis, "ttft_target_millis"];
     const message = `the router is busy with requests for "${this.#limits.of}": this one would take about ${Math.ceil(needed > left ? needed : wait)} ms, and its ${what} allows ${Math.floor(limit)} ms`;
