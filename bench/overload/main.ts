@@ -1,15 +1,14 @@
 import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import { markdownTable } from "../markdown-table.js";
-import { joinFleet } from "../relay/relays/join-fleet.js";
 import { Clients } from "./clients.js";
 import { DirectClients } from "./direct-clients.js";
 import { offer } from "./measure.js";
 import type { Asking } from "./clients.js";
 import type { Offer, Outcome } from "./measure.js";
-import { ModelWorker } from "./model-worker.js";
 import { picture } from "./picture.js";
 import { startRouterProcess } from "./router-process.js";
+import { startWorkerProcess } from "./worker-process.js";
 
 interface Options {
   readonly seconds: string;
@@ -69,21 +68,16 @@ async function main(options: Options): Promise<void> {
 
 async function measure(way: string, load: Offer): Promise<Outcome> {
   const isDirect = way === "direct mode";
-  const fleet = Array.from({ length: workers }, () => new ModelWorker({ ...worker, events: isDirect }));
-  const addresses = await Promise.all(fleet.map((each) => each.listen()));
   const router = way === "no router" ? undefined : await startRouterProcess();
-  const leave: (() => void)[] = [];
+  const fleet: Awaited<ReturnType<typeof startWorkerProcess>>[] = [];
   let clients: Asking | undefined;
   try {
-    if (router !== undefined) {
-      for (const [index, address] of addresses.entries()) {
-        const { sequences: maxSequences, queue: maxQueue } = worker;
-        const member = { name: `worker-${index + 1}`, address, capacity: { maxSequences, maxQueue } };
-        // A router knows what it has sent itself; clients beside it know of each other only by what workers tell.
-        const load = isDirect ? () => fleet[index]!.load : undefined;
-        leave.push(await joinFleet(router.address, load === undefined ? member : { ...member, load }));
-      }
+    for (let number = 1; number <= workers; number++) {
+      // A router knows what it has sent itself; clients beside it know of each other only by what workers tell.
+      const options = { ...worker, name: `worker-${number}`, events: isDirect, tellsLoad: isDirect };
+      fleet.push(await startWorkerProcess(router === undefined ? options : { ...options, router: router.address }));
     }
+    const addresses = fleet.map(({ address }) => address);
     const { deadlineMillis: deadline, tokens } = load;
     if (router === undefined) clients = new Clients(addresses, deadline, tokens);
     else clients = isDirect ? new DirectClients(router.address, deadline, tokens) : new Clients([router.address], deadline, tokens);
@@ -92,8 +86,7 @@ async function measure(way: string, load: Offer): Promise<Outcome> {
     return await offer(clients, load);
   } finally {
     clients?.close();
-    for (const each of leave) each();
-    for (const each of fleet) each.close();
+    for (const each of fleet) await each.stop();
     await router?.stop();
   }
 }

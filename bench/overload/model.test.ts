@@ -5,6 +5,7 @@ import { arrivals } from "./arrivals.js";
 import { Clients } from "./clients.js";
 import { ModelWorker } from "./model-worker.js";
 import { picture } from "./picture.js";
+import { startWorkerProcess } from "./worker-process.js";
 
 test("arrivals are in order, within the time, and about as many as asked for", () => {
   fc.assert(
@@ -33,6 +34,14 @@ test("a worker gives complete answers, refuses what its queue cannot hold, and f
   while (stuck.size > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   hurried.close();
   stuck.close();
+});
+
+test("a worker in a process of its own serves", async () => {
+  const worker = await startWorkerProcess({ name: "worker-1", sequences: 1, queue: 1, stepMillis: 1, tokens: 3, tellsLoad: false });
+  const clients = new Clients([worker.address], 60_000, 3);
+  expect((await clients.ask()).status).toBe(0);
+  clients.close();
+  await worker.stop();
 });
 
 test("the picture has a point for each load and its way's name", () => {

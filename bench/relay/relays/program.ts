@@ -25,16 +25,18 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A program on the relays' core. It does not outlive this process. */
+/** A program that does not outlive this process. */
 export class Program {
   readonly #name: string;
   readonly #process;
   readonly #kill = (): void => void this.#process.kill("SIGKILL");
   #said = "";
 
-  constructor(name: string, command: readonly string[]) {
+  /** `pinned`: runs on the relays' core. */
+  constructor(name: string, command: readonly string[], { pinned = true } = {}) {
     this.#name = name;
-    const [program = "", ...args] = findProgram("taskset") === undefined ? command : ["taskset", "-c", relayCore, ...command];
+    const isPinned = pinned && findProgram("taskset") !== undefined;
+    const [program = "", ...args] = isPinned ? ["taskset", "-c", relayCore, ...command] : command;
     this.#process = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.#process.stdout.on("data", (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-8192)));
     this.#process.stderr.on("data", (chunk: Buffer) => (this.#said = (this.#said + chunk.toString()).slice(-8192)));
