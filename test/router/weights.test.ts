@@ -122,6 +122,7 @@ test("after a refusal by other weights, the stream goes on with those that its o
   const { error, text } = await hearing;
   expect([error, text]).toEqual([undefined, `one ${fourth}`]);
   expect(them.worker(third).calls).toEqual([]);
+  expect(them.worker(fourth).calls[0]!.context.metadata.get("polygraft-weights")).toBe(ours);
 });
 
 test("a stream whose weights are gone is lost, and its client is told why nobody goes on", async () => {

@@ -1,4 +1,5 @@
 import { FinishReason, Tier } from "@polygraft/api";
+import { Metadata, Status } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { collect, request, temporaryWorker, type Output, type TemporaryWorker } from "../support/worker-fixture.js";
 
@@ -38,15 +39,20 @@ describe("the stream", () => {
     expect((await generate({ ...wanted, cache: { bypass: true } })).accepted?.cachedTokens).toBe(0);
   });
 
-  test("names the worker in its headers", async () => {
+  test("names the worker and its weights in its headers, and goes on from no others", async () => {
     let worker: string | undefined;
-    const stream = tiny.inference.generate(request("hello"), {
-      onHeader: (header) => {
-        worker = header.get("polygraft-worker");
-      },
-    });
-    await collect(stream);
+    let weights = "";
+    const onHeader = (header: Metadata) => {
+      worker = header.get("polygraft-worker");
+      weights = header.get("polygraft-weights") ?? "";
+    };
+    await collect(tiny.inference.generate(request("hello"), { onHeader }));
     expect(worker).toBe("worker-1");
+    expect(weights).toMatch(/^sha256:[0-9a-f]{64}$/);
+    const goOn = (digest: string) => collect(tiny.inference.generate(request("hello"), { metadata: Metadata({ "polygraft-weights": digest }) }));
+    expect((await goOn(weights)).tokenIds).toHaveLength(12);
+    const others = `sha256:${"0".repeat(64)}`;
+    await expect(goOn(others)).rejects.toMatchObject({ code: Status.UNAVAILABLE, details: expect.stringContaining(others) });
   });
 
   test("is the same for text and for its token ids", async () => {

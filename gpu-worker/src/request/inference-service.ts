@@ -17,6 +17,7 @@ import { encodePrompt } from "./prompt.js";
 import { RequestSpan } from "./request-span.js";
 import { Run, type RunHost, type RunRequest } from "./run.js";
 import { StepFlusher } from "./step-flusher.js";
+import { answerWith } from "./weights.js";
 
 /** What serves generations. */
 export interface InferenceOptions {
@@ -47,6 +48,7 @@ export class InferenceService implements InferenceServiceImplementation {
     const arrival = nowMicros();
     const caller = await this.options.gate.admit(context.metadata);
     context.header.set("polygraft-worker", this.options.worker.name);
+    answerWith(this.options.engine.info.digest, context);
     const leave = this.options.admission.enter();
     const span = new RequestSpan(context.metadata);
     using scope = new CallScope(context.signal);

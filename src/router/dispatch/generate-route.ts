@@ -43,7 +43,6 @@ function verdictOf(status: number, reason: string | undefined): Verdict {
  */
 export class GenerateRoute implements Route {
   readonly appended: Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
   readonly continuation?: Continuation;
   readonly #head: RequestHead;
   readonly #candidates: Candidates;
@@ -52,6 +51,7 @@ export class GenerateRoute implements Route {
   readonly #before: TriedBefore;
   /** Processes that were tried: a worker that has started anew since then may be tried again. */
   readonly #tried: FleetMember[] = [];
+  readonly #headers: Readonly<Record<string, string>>;
   readonly #delivered: DeliveredOutput | undefined;
   readonly #key: string | undefined;
   #dispatched: { readonly member: FleetMember; readonly share: Dispatched } | undefined;
@@ -81,7 +81,7 @@ export class GenerateRoute implements Route {
     this.#weights = before.weights;
     this.#key = placementKey(head.routing.key, head.adapter);
     this.appended = sent.appended;
-    this.headers = sent.headers;
+    this.#headers = sent.headers;
     const { routing, showsTokens } = head;
     if (routing.failover === false || routing.worker !== "" || !showsTokens) return;
     const delivered = new DeliveredOutput();
@@ -93,6 +93,11 @@ export class GenerateRoute implements Route {
         return got === undefined ? undefined : remainderOf(message, got);
       },
     };
+  }
+
+  /** With the weights that a worker must have, whichever process is at its address by now. */
+  get headers(): Readonly<Record<string, string>> {
+    return this.#weights ? { ...this.#headers, [weightsHeader]: this.#weights } : this.#headers;
   }
 
   /** Names of the workers tried, in order. */
