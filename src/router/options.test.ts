@@ -25,6 +25,8 @@ test.each([
   ["processes", 0],
   ["processes", 65],
   ["processPort", 65_536],
+  ["signingKeyHours", 0],
+  ["signingKeyHours", 501],
   ["maxStreams", 0],
   ["maxQueue", -1],
   ["breakerFailures", 0],

@@ -26,6 +26,8 @@ export interface RouterOptions extends RouterCertificates {
   readonly apiKeysFile?: string;
   /** How long the access tokens live that direct clients, and the router itself, show to workers, in seconds. Default: 60. */
   readonly tokenSeconds?: number;
+  /** How long the key that signs them does so until another one takes its place, in hours: 0.01 to 500. Default: 24. */
+  readonly signingKeyHours?: number;
   /** Most generations of one base model that run at once, however many sequences its workers can take. Default: 4096. */
   readonly maxStreams?: number;
   /** Most of them that wait for one of those places; what is more is refused with RESOURCE_EXHAUSTED. Default: 1024. */
@@ -82,6 +84,7 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
     name: options.name ?? hostname(),
     apiKeysFile: options.apiKeysFile,
     tokenSeconds: options.tokenSeconds ?? 60,
+    signingKeyHours: options.signingKeyHours ?? 24,
     certificates: certificatesOf(options),
     maxStreams: options.maxStreams ?? 4096,
     maxQueue: options.maxQueue ?? 1024,
@@ -99,6 +102,10 @@ export function resolveOptions(options: RouterOptions): ResolvedRouterOptions {
   };
   checkPolicy(resolved.placement);
   integer("tokenSeconds", resolved.tokenSeconds, 1, 3600);
+  // Node's timers end at 596 hours.
+  if (!(resolved.signingKeyHours >= 0.01 && resolved.signingKeyHours <= 500)) {
+    throw new RangeError(`signingKeyHours must be from 0.01 to 500, is ${resolved.signingKeyHours}`);
+  }
   integer("processes", resolved.processes, 1, mostProcesses);
   if (resolved.processPort !== undefined) integer("processPort", resolved.processPort, 1, 65_536 - resolved.processes);
   positive("maxStreams", resolved.maxStreams);

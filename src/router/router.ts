@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { WorkerState } from "@polygraft/api";
 import { readCaller, readPort } from "./access/caller-headers.js";
 import { TokenIssuer } from "./access/token-issuer.js";
+import type { TokenOptions } from "./access/token-issuer.js";
 import { sequencesOf } from "./admission/capacity.js";
 import { Crowding } from "./admission/crowding.js";
 import { ApiKeys } from "./admission/api-keys.js";
@@ -57,8 +58,7 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
   const { timers, log } = resolved;
   const apiKeys = resolved.apiKeysFile === undefined ? undefined : await ApiKeys.read(resolved.apiKeysFile);
   const certificates = await openCertificates(resolved.certificates, timers, log);
-  const tokenOptions = { router: resolved.name, tokenSeconds: resolved.tokenSeconds, required: apiKeys !== undefined };
-  const tokens = await TokenIssuer.start(tokenOptions, timers);
+  const tokens = await TokenIssuer.start(tokenOptions(resolved, apiKeys !== undefined), timers);
   const fleet = new Fleet();
   const catalog = new Catalog();
   const candidates = new Candidates(fleet, catalog, resolved.placement);
@@ -69,7 +69,7 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
   const following = { fleet, catalog, policy: resolved.placement, tokens, crowding, timers };
   const { name, heartbeatMillis } = resolved;
   const needsTls = resolved.certificates.workerCa !== undefined;
-  const joining = { router: name, heartbeatMillis, accessKeys: () => tokens.accessKeys, needsTls };
+  const joining = { router: name, heartbeatMillis, tokens, needsTls };
   const control = await startControlServer(
     {
       adapters,
@@ -173,6 +173,13 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
       await close();
     },
   };
+}
+
+/** How access tokens are made. A worker that has not heard of a new key in time is gone when it signs. */
+function tokenOptions(options: ResolvedRouterOptions, required: boolean): TokenOptions {
+  const { name, tokenSeconds, signingKeyHours, goneAfterMillis } = options;
+  const noticeMillis = Math.max(tokenSeconds * 1000, goneAfterMillis);
+  return { router: name, tokenSeconds, required, rotation: { keyMillis: signingKeyHours * 3_600_000, noticeMillis } };
 }
 
 /** Judges the silence of workers, twice a heartbeat. */

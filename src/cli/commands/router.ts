@@ -14,6 +14,7 @@ interface RouterCommandOptions {
   readonly processPort?: number;
   readonly apiKeys?: string;
   readonly tokenSeconds: number;
+  readonly signingKeyHours: number;
   readonly maxStreams: number;
   readonly maxQueue: number;
   readonly drainSeconds: number;
@@ -40,6 +41,7 @@ export function routerCommand(): Command {
     .option("--process-port <port>", "workers join each process at its own port, from this one on (default: free ones)", integer(1, 65_535))
     .option("--api-keys <file>", "file with one API key a line; callers and workers must then send one of them")
     .option("--token-seconds <s>", "life of the access tokens that clients in direct mode show to workers", integer(1, 3600), 60)
+    .option("--signing-key-hours <h>", "how long the key that signs them does so until it is replaced, without a refused token", decimal(0.01, 500), 24)
     .option("--tls-cert <file>", "certificate chain in PEM: clients must then speak TLS; workers that ask are shown it, too")
     .option("--tls-key <file>", "key of that certificate")
     .option("--tls-client-ca <file>", "authorities: only who has a certificate of theirs may connect, workers that join included")

@@ -1,7 +1,8 @@
-import { createHash, generateKeyPairSync } from "node:crypto";
 import type { AccessKeys, AccessToken } from "@polygraft/api";
 import { SignJWT } from "jose";
 import type { Timers } from "../timers.js";
+import { SigningKeys } from "./signing-keys.js";
+import type { KeyRotation } from "./signing-keys.js";
 
 /** Whom a token is for. */
 export interface TokenHolder {
@@ -19,6 +20,8 @@ export interface TokenOptions {
   readonly tokenSeconds: number;
   /** Workers are to refuse calls without one. */
   readonly required: boolean;
+  /** When the key that signs is replaced. Absent: never. */
+  readonly rotation?: Pick<KeyRotation, "keyMillis" | "noticeMillis">;
 }
 
 /** Whom tokens are for: workers take no other. */
@@ -27,30 +30,26 @@ const audience = "polygraft-worker";
 /** JSON Web Algorithms' name of ECDSA on P-256 with SHA-256. Ed25519 would do, but is experimental in Node 20's WebCrypto. */
 const algorithm = "ES256";
 
-/**
- * Signs short-lived access tokens that the workers of this router check. The key is drawn at the start and never leaves
- * the process: there is no secret to configure, and none that outlives the router.
- */
+/** How long after its end a worker may still take a token, in milliseconds: clocks differ. */
+const toleranceMillis = 10_000;
+
+/** Signs short-lived access tokens that the workers of this router check. */
 export class TokenIssuer {
-  readonly #privateKey;
-  readonly #publicKey: Buffer;
-  readonly #keyId: string;
+  readonly #keys: SigningKeys;
   readonly #options: TokenOptions;
   readonly #timers: Timers;
   #own = "";
   #cancel = () => {};
 
   private constructor(options: TokenOptions, timers: Timers) {
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const spki = publicKey.export({ type: "spki", format: "der" });
-    this.#privateKey = privateKey;
-    this.#keyId = createHash("sha256").update(spki).digest("base64url").slice(0, 16);
+    const { rotation, tokenSeconds } = options;
+    const afterlifeMillis = tokenSeconds * 1000 + toleranceMillis;
+    this.#keys = new SigningKeys(rotation && { ...rotation, afterlifeMillis }, timers);
     this.#options = options;
     this.#timers = timers;
-    this.#publicKey = spki;
   }
 
-  /** Draws a key. `close` ends the renewal of the router's own token. */
+  /** Draws a key. `close` ends the renewal of keys and of the router's own token. */
   static async start(options: TokenOptions, timers: Timers): Promise<TokenIssuer> {
     const issuer = new TokenIssuer(options, timers);
     await issuer.#renewOwn();
@@ -60,8 +59,12 @@ export class TokenIssuer {
   /** What workers are told now, to check the tokens. */
   get accessKeys(): AccessKeys {
     const { required, tokenSeconds } = this.#options;
-    const keys = [{ id: this.#keyId, publicKey: this.#publicKey }];
-    return { keys, required, tokenSeconds, unixMillis: BigInt(Date.now()) };
+    return { keys: [...this.#keys.known], required, tokenSeconds, unixMillis: BigInt(Date.now()) };
+  }
+
+  /** Tells a listener each time that `accessKeys` changes, until the result is called. */
+  onKeysChange(listener: () => void): () => void {
+    return this.#keys.onChange(listener);
   }
 
   /** The `authorization` header of the router's own calls to workers. Always one that is valid for some time. */
@@ -72,19 +75,21 @@ export class TokenIssuer {
   /** Signs a token. */
   async issue({ client, tenant }: TokenHolder): Promise<AccessToken> {
     const { router, tokenSeconds } = this.#options;
+    const { privateKey, known } = this.#keys.current;
     const issuedAt = Math.floor(Date.now() / 1000);
     const token = await new SignJWT(tenant === undefined ? {} : { tenant })
-      .setProtectedHeader({ alg: algorithm, kid: this.#keyId })
+      .setProtectedHeader({ alg: algorithm, kid: known.id })
       .setIssuer(router)
       .setAudience(audience)
       .setSubject(client)
       .setIssuedAt(issuedAt)
       .setExpirationTime(issuedAt + tokenSeconds)
-      .sign(this.#privateKey);
+      .sign(privateKey);
     return { token, validMillis: tokenSeconds * 1000 };
   }
 
   close(): void {
+    this.#keys.close();
     this.#cancel();
   }
 

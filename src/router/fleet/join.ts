@@ -1,5 +1,7 @@
-import type { AccessKeys, JoinRequest, JoinResponse } from "@polygraft/api";
+import type { JoinRequest, JoinResponse } from "@polygraft/api";
+import { Status } from "nice-grpc";
 import type { CallContext } from "nice-grpc";
+import type { TokenIssuer } from "../access/token-issuer.js";
 import { invalidField, serverError } from "../failure.js";
 import type { Failure } from "../failure.js";
 import type { Log } from "../log.js";
@@ -15,14 +17,19 @@ export interface JoinOptions {
   readonly router: string;
   /** Longest silence allowed between load samples, in milliseconds. */
   readonly heartbeatMillis: number;
-  /** Whose access tokens they are to take, asked anew for each worker. */
-  readonly accessKeys: () => AccessKeys;
+  /** Whose access tokens they are to take, then and each time that its keys change. */
+  readonly tokens: Pick<TokenIssuer, "accessKeys" | "onKeysChange">;
   /** Takes only workers that speak TLS. */
   readonly needsTls: boolean;
 }
 
 /** Prefetches and the like that may wait for one worker. They are hints: what is too much is not sent. */
 const maxWaiting = 1024;
+
+const fallenBehind: Failure = {
+  status: Status.UNAVAILABLE,
+  message: `the worker has left ${maxWaiting} messages of its router unread, and new keys had no room; join again`,
+};
 
 /** Serves one worker's stream: it is in the fleet from its greeting until the stream ends. */
 export async function* serveJoin(
@@ -58,6 +65,7 @@ class JoinSession {
   readonly #log: Log;
   #member: FleetMember | undefined;
   #sequence = 0n;
+  #stopTellingKeys = () => {};
 
   constructor(fleet: Fleet, outbox: Outbox<JoinResponse>, options: JoinOptions, timers: Timers, log: Log) {
     this.#fleet = fleet;
@@ -77,9 +85,16 @@ class JoinSession {
 
   /** The stream is over. */
   end(): void {
+    this.#stopTellingKeys();
     if (this.#member === undefined) return;
     this.#fleet.leave(this.#member);
     this.#log.info("worker left", { worker: this.#member.name });
+  }
+
+  /** A worker that could not be told would refuse good tokens some day: it joins anew instead. */
+  #tellKeys(): void {
+    const told = this.#outbox.push({ message: { $case: "accessKeys", value: this.#options.tokens.accessKeys } });
+    if (!told) this.#outbox.close(serverError(fallenBehind));
   }
 
   #apply(request: JoinRequest): Failure | undefined {
@@ -96,10 +111,11 @@ class JoinSession {
       this.#member = this.#fleet.join(message.value, expel, this.#timers.now());
       this.#member.tell = (message) => void this.#outbox.push(message);
       this.#log.info("worker joined", { worker: message.value.name, address: message.value.address });
-      const { router, heartbeatMillis, accessKeys } = this.#options;
+      const { router, heartbeatMillis, tokens } = this.#options;
       const resumeAfter = this.#member.holdings.number;
       this.#outbox.push({ message: { $case: "welcome", value: { router, heartbeatMillis, resumeAfter } } });
-      this.#outbox.push({ message: { $case: "accessKeys", value: accessKeys() } });
+      this.#tellKeys();
+      this.#stopTellingKeys = tokens.onKeysChange(() => this.#tellKeys());
       return undefined;
     }
     const member = this.#member;
