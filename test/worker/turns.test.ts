@@ -1,5 +1,8 @@
+import { join } from "node:path";
 import { Tier, type GenerateResponse } from "@polygraft/api";
+import { Status } from "nice-grpc";
 import { afterEach, expect, test } from "vitest";
+import { writeTinyAdapter } from "../support/tiny-model.js";
 import { collect, request, temporaryWorker, type TemporaryWorker } from "../support/worker-fixture.js";
 
 // More adapters in use than fit on the device: the law behind "no cliff" is that nobody waits for others to end.
@@ -117,6 +120,36 @@ test("a pinned adapter does not give up its place", async () => {
     await Promise.all(streams.map(async ({ until }) => until(20 * round)));
     expect(await tierOfA()).toBe(Tier.DEVICE);
   }
+  for (const { leave } of streams) leave();
+});
+
+test("a pin that would leave no room for the turns of others is refused, until they have ended", async () => {
+  const worker = await start({ adapterTurnSeconds: 0.01 });
+  const pin = async (id: string) => worker.adapterService.pinAdapter({ adapter: { id }, pinned: true });
+  const streams = await Promise.all(["a", "b", "c"].map(async (id) => endless(worker, id)));
+  const { adapter } = await pin("a");
+  const bytes = Number(adapter?.bytes);
+  const refusal = await pin("b").catch((error: unknown) => error);
+  expect(refusal).toMatchObject({ code: Status.RESOURCE_EXHAUSTED });
+  expect(String(refusal)).toContain(`${2 * bytes} of ${ROOM} bytes for adapters would be pinned, where adapters in use need ${bytes}`);
+  await Promise.all(streams.map(async ({ until }) => until(200)));
+  for (const { leave } of streams) leave();
+  const usesOf = async (id: string) => (await worker.adapterService.getAdapter({ adapter: { id } })).adapter?.residency[0]?.references;
+  for (const id of ["b", "c"]) while ((await usesOf(id)) !== 0);
+  expect((await pin("b")).adapter?.residency[0]).toMatchObject({ tier: Tier.DEVICE, pinned: true });
+  expect(String(await pin("c").catch((error: unknown) => error))).toContain(`${3 * bytes} of ${ROOM} bytes for adapters would be pinned;`);
+});
+
+test("a pin ends rather than that streams wait for ever, when a name's next content is too large to share the room", async () => {
+  const worker = await start({ adapterTurnSeconds: 0.01 });
+  await worker.adapterService.pinAdapter({ adapter: { id: "a" }, pinned: true });
+  const streams = await Promise.all(["b", "c"].map(async (id) => endless(worker, id)));
+  await writeTinyAdapter(join(worker.adapters, "a"), { rank: 16, targets: ["q_proj", "k_proj", "v_proj"] });
+  const { adapter } = await worker.adapterService.loadAdapter({ adapter: { id: "a" } });
+  expect(Number(adapter?.bytes)).toBeGreaterThan(ROOM / 2);
+  await Promise.all(streams.map(async ({ until }) => until(200)));
+  const now = await worker.adapterService.getAdapter({ adapter: { id: "a" } });
+  expect(now.adapter?.residency[0]?.pinned).toBe(false);
   for (const { leave } of streams) leave();
 });
 

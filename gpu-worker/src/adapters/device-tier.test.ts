@@ -76,3 +76,30 @@ test("a version that is dropped while the engine packs it again is gone, and giv
   expect(third.slot).toBe(2);
   expect(engine.detached).toEqual([1, 0]); // each once
 });
+
+test("a pin that is in the way of a parked version ends, and one that would be is refused", async () => {
+  const engine = new OnePlace();
+  const host = { load: async (one: AdapterVersion) => one.host } as unknown as HostTier;
+  const tier = new DeviceTier({ engine: engine as unknown as Engine, host, turnMillis: 1, changed: () => {} });
+  const wait = { millis: 60_000, wanted: () => true };
+  const [parked, pinned] = [version("parked"), version("pinned")];
+
+  parked.references = 1;
+  await tier.load(parked, wait);
+  expect(() => tier.assertCanPin(pinned)).toThrow(/1 of 1 bytes for adapters would be pinned, where adapters in use need 1 /);
+  expect(() => tier.assertCanPin(parked)).not.toThrow();
+
+  pinned.pinned = true; // as its name's content before
+  pinned.unserved = 1;
+  const loaded = tier.load(pinned, wait);
+  for (let steps = 0; !parked.parked; steps++) {
+    engine.step();
+    await new Promise(setImmediate);
+    expect(steps).toBeLessThan(1000);
+  }
+  await loaded;
+  while (!engine.resuming) await new Promise(setImmediate);
+  expect(pinned.pinned).toBe(false);
+  expect(engine.detached).toEqual([1]);
+  engine.resume();
+});

@@ -50,7 +50,8 @@ interface Claim {
  * Adapters on the device, ready for the next step. The engine knows how many fit: when there is no room, the adapter that
  * was not used for the longest time goes. If all are in use, they take turns (see `Turns`): one is parked, which means
  * that its requests wait until it is back. It queues for that like any load (see `PlaceQueue`). So with more adapters in
- * use than fit, nobody waits for others to end, and least of all those who have had nothing yet. Pinned ones never go.
+ * use than fit, nobody waits for others to end, and least of all those who have had nothing yet. Pinned ones stay, but never so many of
+ * them that one in use finds no place for its turns.
  *
  * Places are given one after another; who waits for one is not overtaken for ever by smaller ones.
  */
@@ -88,6 +89,26 @@ export class DeviceTier {
   /** Tells that the use of a version has changed, or whether it is pinned: there may be room now, or more hurry. */
   notify(): void {
     this.news.notify();
+  }
+
+  /** @throws Failure if those that are pinned and this one would leave too little room for the turns of those in use. */
+  assertCanPin(version: AdapterVersion): void {
+    if (version.pinned) return;
+    this.assertCanFit(version, version.deviceBytes);
+    const others = new Set([...this.attached, ...[...this.queue.claims].map((claim) => claim.version)]);
+    others.delete(version);
+    let [pinned, largest] = [version.deviceBytes, 0];
+    for (const other of others) {
+      if (other.pinned) pinned += other.deviceBytes;
+      else if (other.references > 0) largest = Math.max(largest, other.deviceBytes);
+    }
+    const { adapterBytes } = this.engine.info;
+    if (pinned + largest <= adapterBytes) return;
+    const turns = largest > 0 ? `, where adapters in use need ${largest} for their turns` : "";
+    const message =
+      `adapter ${version.folder.id} cannot be pinned: ${pinned} of ${adapterBytes} bytes for adapters would be pinned${turns}; ` +
+      "unpin others, or raise --adapter-bytes";
+    throw new Failure("ADAPTER_MEMORY_FULL", message, { metadata: { adapter: version.folder.id } });
   }
 
   /** Brings a version to the device, unless nobody wants it any more. Rejects if it found no room in time. */
@@ -241,14 +262,32 @@ export class DeviceTier {
 
   private async waitForRoom(claim: Claim): Promise<void> {
     const { version, end } = claim;
-    const hopeless = this.attachedBytes(({ pinned }) => pinned) + version.deviceBytes > this.engine.info.adapterBytes;
+    const { adapterBytes } = this.engine.info;
+    const pinned = this.attachedBytes((other) => other.pinned);
+    const hopeless = pinned + version.deviceBytes > adapterBytes;
+    const isParked = !Number.isFinite(end);
+    if (hopeless && isParked) return this.endPin();
     const left = end - performance.now();
-    if (left <= 0 || (hopeless && Number.isFinite(end))) {
-      const message = `there is no room for adapter ${version.folder.id}: all adapter memory is pinned or in use`;
+    if (left <= 0 || hopeless) {
+      const inUse = this.attachedBytes((other) => !other.pinned && !isUnused(other));
+      const message =
+        `there is no room for the ${version.deviceBytes} bytes of adapter ${version.folder.id}: of ${adapterBytes} bytes for ` +
+        `adapters, ${pinned} are pinned and ${inUse} more in use; try again later, unpin adapters, or raise --adapter-bytes`;
       throw new Failure("ADAPTER_MEMORY_FULL", message, { retryAfterMillis: RETRY_AFTER_MILLIS });
     }
-    if (hopeless) this.queue.defer(claim);
     await this.news.wait(Math.min(left, RECHECK_MILLIS));
+  }
+
+  /**
+   * Ends a pin that keeps a parked version away, best one of a version that nobody uses. Pins are refused where they would
+   * do that, but a name's pin passes on to its next content, which can be larger.
+   */
+  private endPin(): void {
+    const pinned = [...this.attached].filter((version) => version.pinned);
+    const version = pinned.find(isUnused) ?? pinned[0];
+    if (!version) return;
+    version.pinned = false;
+    this.changed(version);
   }
 
   private expectFreeing(millis: number): void {
@@ -270,8 +309,12 @@ export class DeviceTier {
 }
 
 /** Pinned versions and those in use stay. */
-function isEvictable({ pinned, references }: AdapterVersion): boolean {
-  return !pinned && references === 0;
+function isEvictable(version: AdapterVersion): boolean {
+  return !version.pinned && isUnused(version);
+}
+
+function isUnused({ references }: AdapterVersion): boolean {
+  return references === 0;
 }
 
 /** The engine is closed: there is nothing to be put anywhere any more. */

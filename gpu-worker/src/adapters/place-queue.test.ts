@@ -49,15 +49,6 @@ test("a claim can become urgent while it waits", () => {
   expect(queue.next()).toBe(second);
 });
 
-test("one for which there is no place lets the others go ahead", () => {
-  const queue = new PlaceQueue(isUrgent);
-  const [first, second] = [claim(false), claim(false)];
-  queue.enter(first);
-  queue.enter(second);
-  queue.defer(first);
-  expect([...queue.claims]).toEqual([second, first]);
-});
-
 /** What happens to the queue: a claim comes, the next is served, one gets into a hurry, one gives up. */
 const happenings = fc.array(
   fc.oneof(

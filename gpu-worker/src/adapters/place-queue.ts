@@ -51,10 +51,4 @@ export class PlaceQueue<Claim extends object> {
   leave(claim: Claim): void {
     this.line.delete(claim);
   }
-
-  /** Goes to the end: there is no place for it as things are. */
-  defer(claim: Claim): void {
-    this.leave(claim);
-    this.enter(claim);
-  }
 }

@@ -74,11 +74,17 @@ export class Residence {
     await this.guard(version, this.host.load(version));
   }
 
-  pin(version: AdapterVersion, pinned: boolean): void {
-    if (version.pinned === pinned) return;
-    version.pinned = pinned;
-    this.options.changed(version);
-    this.device.notify();
+  /** Brings a version, which the caller retains, to the device and keeps it there. Rejects if that would starve others. */
+  async pin(version: AdapterVersion): Promise<void> {
+    if (version.deviceBytes === 0) await this.toHost(version);
+    this.device.assertCanPin(version);
+    await this.toDevice(version);
+    this.device.assertCanPin(version); // others may have come meanwhile
+    this.setPinned(version, true);
+  }
+
+  unpin(version: AdapterVersion): void {
+    this.setPinned(version, false);
   }
 
   /** Takes a version off device and host memory. Requests that run with it keep their memory until they end. */
@@ -90,6 +96,13 @@ export class Residence {
   /** Drops a version that nobody can ask for any more, unless a request still uses it. */
   dropIfSuperseded(version: AdapterVersion): void {
     if (version.superseded && version.references === 0) this.drop(version);
+  }
+
+  private setPinned(version: AdapterVersion, pinned: boolean): void {
+    if (version.pinned === pinned) return;
+    version.pinned = pinned;
+    this.options.changed(version);
+    this.device.notify();
   }
 
   private async startLoad(version: AdapterVersion): Promise<void> {

@@ -146,9 +146,8 @@ export class AdapterStore {
     const description = "must be empty for a swap in place: what follows a name goes where the name leads";
     if (named.length > 0) throw invalidFields(named.map((field) => ({ field: `adapter.${field}`, description })));
     return this.withContent(reference, signal, async ({ version }) => {
-      await this.residence.toDevice(version);
+      await (pin ? this.residence.pin(version) : this.residence.toDevice(version));
       if (version.slot === undefined) throw new Error(`adapter ${version.folder.id} was taken off the device while it was loaded`);
-      if (pin) this.residence.pin(version, true);
       this.followers.moveTo(version, version.slot);
       return this.described(version);
     });
@@ -157,9 +156,9 @@ export class AdapterStore {
   /** Brings an adapter to a tier, and keeps it on the device if `pin` is set. */
   async load(ref: AdapterRef, tier: Tier, pin: boolean, signal: AbortSignal): Promise<Adapter> {
     return this.withContent(parseReference(ref), signal, async ({ version }) => {
-      if (pin || tier === Tier.DEVICE || tier === Tier.UNSPECIFIED) await this.residence.toDevice(version);
+      if (pin) await this.residence.pin(version);
+      else if (tier === Tier.DEVICE || tier === Tier.UNSPECIFIED) await this.residence.toDevice(version);
       else if (tier === Tier.HOST) await this.residence.toHost(version);
-      if (pin) this.residence.pin(version, true);
       return this.described(version);
     });
   }
@@ -167,7 +166,7 @@ export class AdapterStore {
   /** Takes an adapter off device and host memory. Requests that run with it go on undisturbed. */
   async unload(ref: AdapterRef): Promise<Adapter> {
     const { version } = await this.catalog.resolve(parseReference(ref));
-    this.residence.pin(version, false);
+    this.residence.unpin(version);
     this.residence.drop(version);
     return this.described(version);
   }
@@ -176,7 +175,7 @@ export class AdapterStore {
   async pin(ref: AdapterRef, pinned: boolean, signal: AbortSignal): Promise<Adapter> {
     if (pinned) return this.load(ref, Tier.DEVICE, true, signal);
     const { version } = await abortable(this.catalog.resolve(parseReference(ref)), signal);
-    this.residence.pin(version, false);
+    this.residence.unpin(version);
     return this.described(version);
   }
 

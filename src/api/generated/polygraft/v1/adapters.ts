@@ -1298,7 +1298,10 @@ export const AdapterServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Keeps an adapter on the device, or lets it go again. */
+    /**
+     * Keeps an adapter on the device, or lets it go again. RESOURCE_EXHAUSTED if those pinned would leave less room than the
+     * largest adapter in use needs.
+     */
     pinAdapter: {
       name: "PinAdapter",
       requestType: PinAdapterRequest as typeof PinAdapterRequest,
@@ -1331,7 +1334,10 @@ export interface AdapterServiceImplementation<CallContextExt = {}> {
     request: UnloadAdapterRequest,
     context: CallContext & CallContextExt,
   ): Promise<DeepPartial<UnloadAdapterResponse>>;
-  /** Keeps an adapter on the device, or lets it go again. */
+  /**
+   * Keeps an adapter on the device, or lets it go again. RESOURCE_EXHAUSTED if those pinned would leave less room than the
+   * largest adapter in use needs.
+   */
   pinAdapter(
     request: PinAdapterRequest,
     context: CallContext & CallContextExt,
@@ -1359,7 +1365,10 @@ export interface AdapterServiceClient<CallOptionsExt = {}> {
     request: DeepPartial<UnloadAdapterRequest>,
     options?: CallOptions & CallOptionsExt,
   ): Promise<UnloadAdapterResponse>;
-  /** Keeps an adapter on the device, or lets it go again. */
+  /**
+   * Keeps an adapter on the device, or lets it go again. RESOURCE_EXHAUSTED if those pinned would leave less room than the
+   * largest adapter in use needs.
+   */
   pinAdapter(
     request: DeepPartial<PinAdapterRequest>,
     options?: CallOptions & CallOptionsExt,

@@ -37,7 +37,10 @@ export const ErrorReason = {
   ADAPTER_SOURCE_UNAVAILABLE: 10,
   /** ADAPTER_NOT_READY - UNAVAILABLE: the adapter is not on the device and ON_MISS_FAIL was asked for. RetryInfo says when to try again. */
   ADAPTER_NOT_READY: 11,
-  /** ADAPTER_MEMORY_FULL - RESOURCE_EXHAUSTED: all adapter memory is pinned or in use. RetryInfo says when to try again. */
+  /**
+   * ADAPTER_MEMORY_FULL - RESOURCE_EXHAUSTED: all adapter memory is pinned or in use; RetryInfo says when to try again. Or a pin would leave too
+   * little for the adapters in use; then there is no RetryInfo.
+   */
   ADAPTER_MEMORY_FULL: 12,
   /** QUEUE_FULL - RESOURCE_EXHAUSTED: the queue is full. RetryInfo says when to try again. */
   QUEUE_FULL: 13,
