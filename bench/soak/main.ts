@@ -9,8 +9,8 @@ process.on("SIGTERM", () => process.exit(143));
 await new Command("soak")
   .description(
     "Lets random traffic at a router and a worker with too little room for it: requests of all kinds, cancels, clients that\n" +
-      "vanish, adapters that are loaded, pinned, unloaded, replaced and removed, bad requests and nonsense. Says how memory\n" +
-      "grew and what was left behind. Exits with 1 if anything was, or if memory grew beyond the bound.",
+      "vanish, adapters that are loaded, pinned, unloaded, replaced, swapped under streams and removed, bad requests and\n" +
+      "nonsense. Says how memory grew and what was left behind. Exits with 1 if anything was, or if memory grew beyond the bound.",
   )
   .option("--minutes <n>", "how long", "3")
   .option("--seed <n>", "of the traffic", "1")
@@ -44,13 +44,14 @@ function plain({ tally, memory, ...rest }: SoakResult): object {
   };
 }
 
-function text({ tally, memory, left, same }: SoakResult): string {
+function text({ tally, pressure, memory, left, same }: SoakResult): string {
   const list = (counts: ReadonlyMap<string, number>): string =>
     [...counts].sort(([, a], [, b]) => b - a).map(([name, count]) => `${count} × ${name}`).join(", ");
   const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   return [
     `${sum(tally.operations)} operations, ${tally.outputTokens} output tokens: ${list(tally.operations)}`,
     `refused: ${list(tally.refusals) || "nothing"}`,
+    `adapters in use: ${pressure.inUse.toFixed(1)} in the mean, ${pressure.offDevice.toFixed(1)} of them off the device; changed under running streams: ${tally.adapterChanges} times`,
     ...[...memory].map(([name, { first, last, peak }]) => `${name}: ${mebibytes(first)} after the warm-up, ${mebibytes(last)} at the end, ${mebibytes(peak)} at most`),
     `left behind: ${left.join(", ") || "nothing"}`,
     `the same request before and after: ${same ? "the same bits" : "DIFFERENT"}`,

@@ -9,6 +9,8 @@ import { MovingAdapters } from "./adapters.js";
 import { leftovers } from "./leftovers.js";
 import { growth, residentBytes } from "./memory.js";
 import type { Growth, Sample } from "./memory.js";
+import { watchPressure } from "./pressure.js";
+import type { Pressure } from "./pressure.js";
 import { Traffic } from "./traffic.js";
 import type { Tally } from "./traffic.js";
 
@@ -25,6 +27,7 @@ export interface SoakOptions {
 /** What a soak found. */
 export interface SoakResult {
   readonly tally: Tally;
+  readonly pressure: Pressure;
   /** Memory of router and worker. */
   readonly memory: ReadonlyMap<string, Growth>;
   /** What is still in use although all requests have ended. */
@@ -35,7 +38,7 @@ export interface SoakResult {
 
 /** Less than all adapters, KV blocks and slots that the traffic wants: everything is evicted, queued and preempted. */
 const tight = [
-  "--adapter-bytes", "6M", "--host-adapter-bytes", "9M", "--kv-bytes", "12M", "--max-sequences", "12",
+  "--adapter-bytes", "3M", "--adapter-turn-seconds", "0.2", "--host-adapter-bytes", "9M", "--kv-bytes", "12M", "--max-sequences", "12",
   "--max-queue", "32", "--adapter-wait-seconds", "2", "--rescan-seconds", "2", "--threads", "1",
 ]; // prettier-ignore
 
@@ -65,6 +68,7 @@ export async function soak({ seconds, seed, lanes = 24, onProgress = () => {} }:
     const traffic = new Traffic({ ...model, address: fleet.address, listeners, adapters }, seed);
     const stop = new AbortController();
     const memory = watchMemory(fleet.processIds, stop.signal, onProgress, () => sum(traffic.tally.operations));
+    const pressure = watchPressure(client, stop.signal);
     const timer = setTimeout(() => stop.abort(), seconds * 1000);
     try {
       await Promise.race([traffic.run(lanes, stop.signal), fleet.failed]);
@@ -75,7 +79,7 @@ export async function soak({ seconds, seed, lanes = 24, onProgress = () => {} }:
     const grown = new Map([...(await memory)].map(([name, samples]) => [name, growth(samples)]));
     const left = await leftovers(client);
     traffic.tally.surprises.unshift(...bugs);
-    return { tally: traffic.tally, memory: grown, left, same: (await probe(client)) === before };
+    return { tally: traffic.tally, pressure: await pressure, memory: grown, left, same: (await probe(client)) === before };
   } finally {
     client.close();
     await fleet.stop();

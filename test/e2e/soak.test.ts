@@ -7,11 +7,13 @@ const seconds = 45;
 const mostGrowth = 48 * 2 ** 20;
 
 test("random traffic with too little room for it leaves nothing behind", { timeout: 300_000 }, async () => {
-  const { tally, memory, left, same } = await soak({ seconds, seed: 7 });
+  const { tally, pressure, memory, left, same } = await soak({ seconds, seed: 7 });
   expect(tally.surprises).toEqual([]);
   expect(left).toEqual([]);
   expect(same).toBe(true);
   expect([...memory.keys()]).toEqual(["router", "worker-1"]);
   for (const [name, { first, last }] of memory) expect({ name, grew: Math.max(0, last - first) }).toSatisfy(({ grew }) => grew < mostGrowth);
+  expect(pressure.offDevice).toBeGreaterThan(0);
+  expect(tally.adapterChanges).toBeGreaterThan(0);
   expect(sum(tally.operations)).toBeGreaterThan(100);
 });
