@@ -49,6 +49,14 @@ test("the reference agrees with itself, quantized models nearly, and coarser one
   expect(await rows(names)).toEqual([reference, ...measured]);
 });
 
+test("8 bits lose less than 4", async () => {
+  const [, ...measured] = await rows(["w4-g32 searched", "w8-g32"]);
+  const error = (weights: string): number =>
+    measured.find((row) => row.weights === weights && row.headBits === 8 && row.activations === "f32")?.meanAbsolute ?? NaN;
+  expect(error("w8-g32")).toBeGreaterThan(0);
+  expect(error("w8-g32")).toBeLessThan(error("w4-g32 searched") / 4);
+});
+
 test("every text that the subjects name is there", async () => {
   for (const name of subjectNames) {
     const { texts, adapterTexts } = await subject(name, "elsewhere");

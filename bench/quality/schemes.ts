@@ -24,6 +24,7 @@ const affine = ([32, 64, 128] as const).flatMap((groupSize): WeightScheme[] => [
 export const schemes: readonly WeightScheme[] = [
   ...affine,
   { name: "nf4-g64", options: { scheme: "nf4", groupSize: 64 }, calibrated: false },
+  { name: "w8-g32", options: { scheme: "w8", groupSize: 32 }, calibrated: false },
   { name: "q4_0 (symmetric g32)", options: { groupSize: 32, grid: "symmetric" }, calibrated: false },
 ];
 

@@ -263,7 +263,7 @@ TEST(layers_without_a_grid_of_the_engines_are_held_in_8_bits) {
 
 TEST(what_is_not_served_is_named) {
   const auto with = [](Method method, const std::string& settings) { Packed(method, settings).load(Scheme::kW4); };
-  CHECK_THROWS(PG_UNIMPLEMENTED, "quantization_config.bits", "is not 4",
+  CHECK_THROWS(PG_UNIMPLEMENTED, "quantization_config.bits", "can be held in 8 by --scheme w8",
                with(Method::kGptq, R"({"quant_method": "gptq", "bits": 8, "group_size": 32})"));
   CHECK_THROWS(PG_UNIMPLEMENTED, "quantization_config.version", "served is \"gemm\"",
                with(Method::kAwq, R"({"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"})"));
