@@ -1,4 +1,4 @@
-import { InferenceServiceDefinition } from "@polygraft/api";
+import { AdapterServiceDefinition, InferenceServiceDefinition } from "@polygraft/api";
 import { createChannel, createClient, createClientFactory, Status } from "nice-grpc";
 import { errorDetailsClientMiddleware } from "nice-grpc-error-details";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -50,4 +50,26 @@ test("a stream that outlasts the time for draining is told so, and the process e
   });
   channel.close();
   expect((await process.result).code).toBe(0);
+});
+
+test("a worker process holds adapters on the device as --adapter-type says", async () => {
+  const bytesAs = async (type: string): Promise<number> => {
+    const process = worker("--threads", "1", "--adapter-type", type);
+    const [, address = ""] = await process.seen(/^listening on (\S+)$/m);
+    const channel = createChannel(address);
+    const { adapter } = await createClient(AdapterServiceDefinition, channel).loadAdapter({ adapter: { id: "a" } });
+    channel.close();
+    process.process.kill("SIGTERM");
+    expect((await process.result).code).toBe(0);
+    return Number(adapter?.bytes);
+  };
+  const [source, int8] = [await bytesAs("source"), await bytesAs("int8")];
+  expect(int8).toBeGreaterThan(0);
+  expect(int8).toBeLessThan(source / 3); // its file is in f32
+});
+
+test("a worker process refuses an --adapter-type that there is not", async () => {
+  const { code, stderr } = await worker("--adapter-type", "int4").result;
+  expect(code).not.toBe(0);
+  expect(stderr).toMatch(/--adapter-type.*source, int8/s);
 });

@@ -12,10 +12,6 @@ const ENDLESS = 30_000;
 const TOKENS = 2000;
 
 let tiny: TemporaryWorker;
-beforeAll(async () => {
-  tiny = await temporaryWorker({}, { maxContext: 32_768 }, { shape: { context: 32_768 } });
-});
-afterAll(async () => tiny[Symbol.asyncDispose]());
 
 /** Puts other weights in an adapter's place, as files should be replaced that others read. */
 async function publish(name: string, seed: number): Promise<void> {
@@ -63,7 +59,12 @@ async function unused(id: string): Promise<void> {
 const changes = ({ events }: Output) => events.flatMap(({ event }) => (event?.$case === "adapterChanged" ? [event.value] : []));
 const swap = async (id: string) => tiny.adapterService.loadAdapter({ adapter: { id }, swap: AdapterSwap.IN_PLACE });
 
-describe("a swap in place", () => {
+describe.each(["source", "int8"] as const)("a swap in place, where adapters are held as %s", (adapterType) => {
+  beforeAll(async () => {
+    tiny = await temporaryWorker({}, { maxContext: 32_768, adapterType }, { shape: { context: 32_768 } });
+  });
+  afterAll(async () => tiny[Symbol.asyncDispose]());
+
   test("moves a running stream to the new content, and says where", async () => {
     await writeTinyAdapter(join(tiny.adapters, "moving"), { seed: 1 });
     const stream = await begun(endless("moving"));
