@@ -11,6 +11,7 @@ import type { Outcome, Result } from "./result.js";
 import type { ResultsFile } from "./results-file.js";
 import { measureRounds } from "./rounds.js";
 import type { Entry } from "./rounds.js";
+import { withAdaptersOnly, withoutAdapters } from "./share.js";
 import { shapes } from "./shapes.js";
 import type { ShapeName } from "./shapes.js";
 
@@ -77,9 +78,12 @@ class Field implements AsyncDisposable {
       const path = await this.#start("whole path", () => WholePath.start(this.#context, this.#files));
       return [{ name: path.name, contender: path, setup }, { ...own, name: "polygraft's engine" }];
     }
-    if (against === "base") {
-      const base = await this.#polygraft("polygraft without adapters");
-      return [own, { name: base.name, contender: base, setup: { ...setup, adapters: 0 } }];
+    if (against === "base" || against === "base and adapters") {
+      const base = await this.#polygraft(withoutAdapters);
+      const entries = [own, { name: base.name, contender: base, setup: { ...setup, adapters: 0, bases: 0 } }];
+      if (against === "base") return entries;
+      const adapted = await this.#polygraft(withAdaptersOnly);
+      return [...entries, { name: adapted.name, contender: adapted, setup: { ...setup, adapters: setup.streams, bases: 0 } }];
     }
     const entries: Entry[] = [own];
     for (const peer of peers) {

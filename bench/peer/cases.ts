@@ -8,6 +8,8 @@ export interface Setup {
   readonly context: number;
   /** Distinct adapters that streams use in turn; 0: the base alone. */
   readonly adapters: number;
+  /** Of the streams, how many at the end use the base all the same. Default: 0. */
+  readonly bases?: number;
   /** Output tokens of each stream in one measurement. */
   readonly tokens: number;
 }
@@ -24,10 +26,10 @@ export interface BenchCase {
 }
 
 /**
- * Other programs; polygraft without adapters (the LoRA tax); or polygraft's engine alone, where the row is of the whole
- * path from client to engine.
+ * Other programs; polygraft without adapters (the LoRA tax), or that and polygraft with an adapter in every stream (a base
+ * stream's share of it); or polygraft's engine alone, where the row is of the whole path from client to engine.
  */
-export type Rival = "peers" | "base" | "engine";
+export type Rival = "peers" | "base" | "base and adapters" | "engine";
 
 export const cases: readonly BenchCase[] = [
   decode(1, 128, 0, { "135m": 1.1, "1.1b": 1.0 }),
@@ -42,6 +44,7 @@ export const cases: readonly BenchCase[] = [
   prefill(8, 64, 8, {}),
   tax(decode(32, 128, 8, {}), { "1.1b": 0.8 }),
   tax(prefill(8, 512, 8, {}), { "135m": 0.85, "1.1b": 0.85 }),
+  share(8, 128),
   {
     id: "path-32",
     title: "whole path / engine, 32 streams of 32 + 128 tokens",
@@ -74,6 +77,18 @@ function prefill(streams: number, context: number, adapters: number, targets: Be
 
 function tax(of: BenchCase, targets: BenchCase["targets"]): BenchCase {
   return { ...of, id: `tax-${of.id}`, title: `LoRA tax: ${of.title} / base`, against: "base", targets };
+}
+
+/** One stream of the base among streams that each have an adapter of their own. */
+function share(streams: number, context: number): BenchCase {
+  const { setup } = decode(streams, context, streams - 1, {});
+  return {
+    id: `share-decode-${streams}-${context}`,
+    title: `a base stream's share: decode, 1 base + ${streams - 1} adapters, context ${context} / base`,
+    setup: { ...setup, bases: 1 },
+    against: "base and adapters",
+    targets: {},
+  };
 }
 
 function count(number: number, noun: string): string {

@@ -7,6 +7,7 @@ import { repository } from "./paths.js";
 import { peers } from "./peers/index.js";
 import type { Peer } from "./peers/peer.js";
 import { ResultsFile } from "./results-file.js";
+import { shareInWords } from "./share.js";
 import { shapes } from "./shapes.js";
 import type { ShapeName } from "./shapes.js";
 import { formatTable } from "./table.js";
@@ -79,7 +80,9 @@ async function main(options: Options): Promise<void> {
     await file.add(result);
     if (options.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
   }
-  if (options.json !== true) process.stdout.write(formatTable(file.results));
+  if (options.json === true) return;
+  process.stdout.write(formatTable(file.results));
+  for (const text of file.results.flatMap(shareInWords)) process.stdout.write(`\n${text}\n`);
 }
 
 function list(text: string): string[] {

@@ -9,8 +9,9 @@ export type Reply =
   | { readonly ended: true }
   | { readonly error: string };
 
-export function setupLine({ kind, streams, context, adapters, tokens }: Setup): string {
-  return `setup kind=${kind} streams=${streams} context=${context} adapters=${adapters} tokens=${tokens}`;
+export function setupLine({ kind, streams, context, adapters, bases = 0, tokens }: Setup): string {
+  const mixed = bases > 0 ? ` bases=${bases}` : "";
+  return `setup kind=${kind} streams=${streams} context=${context} adapters=${adapters}${mixed} tokens=${tokens}`;
 }
 
 /** Reads a line of a driver's output. Undefined if it is none of the protocol's: libraries print, too. */

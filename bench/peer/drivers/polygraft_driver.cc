@@ -126,6 +126,7 @@ class PolygraftDriver : public peer::Driver {
 
   std::string setup(const peer::Case& c) override {
     if (c.adapters > slots_.size()) throw std::runtime_error("there are not so many adapters");
+    if (c.bases > c.streams) throw std::runtime_error("there are not so many streams");
     case_ = c;
     if (!decoding()) {
       complete(c.kind == "prefill" ? 1 : 2);
@@ -188,8 +189,9 @@ class PolygraftDriver : public peer::Driver {
   }
 
   void submit_all(uint32_t outputs) {
+    const uint32_t adapted = case_.adapters == 0 ? 0 : case_.streams - case_.bases;
     for (uint32_t i = 0; i < case_.streams; ++i)
-      submit(case_.context, outputs, case_.adapters == 0 ? PG_NO_ADAPTER : slots_[i % case_.adapters]);
+      submit(case_.context, outputs, i < adapted ? slots_[i % case_.adapters] : PG_NO_ADAPTER);
   }
 
   void submit(uint32_t prompt_tokens, uint32_t outputs, uint32_t slot) {

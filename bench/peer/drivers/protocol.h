@@ -12,7 +12,8 @@
 //   decode   `streams` sequences with `context` tokens behind them; a measurement adds `tokens` to each, greedily
 //   prefill  a measurement computes `streams` new prompts of `context` tokens up to their first output token
 //   serve    a measurement takes `streams` such prompts all the way to `tokens` output tokens each
-// Sequence i uses adapter i % `adapters`; 0: the base alone.
+// Sequence i uses adapter i % `adapters`; 0: the base alone. With `bases=N` as well, which only polygraft is asked for, the
+// last N sequences use the base.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,7 @@ namespace peer {
 
 struct Case {
   std::string kind;
-  uint32_t streams = 1, context = 0, adapters = 0, tokens = 0;
+  uint32_t streams = 1, context = 0, adapters = 0, bases = 0, tokens = 0;
 };
 
 struct Measurement {
@@ -75,6 +76,7 @@ inline Case parse_case(std::istringstream& words) {
     uint32_t* const field = key == "streams"    ? &c.streams
                             : key == "context"  ? &c.context
                             : key == "adapters" ? &c.adapters
+                            : key == "bases"    ? &c.bases
                             : key == "tokens"   ? &c.tokens
                                                 : nullptr;
     if (field == nullptr) throw std::runtime_error("setup has an unknown word: " + word);
