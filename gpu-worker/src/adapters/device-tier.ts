@@ -62,6 +62,8 @@ export class DeviceTier {
   private readonly turns: Turns;
   private readonly attached = new Recency<AdapterVersion>();
   private readonly queue = new PlaceQueue<Claim>(({ version }) => version.unserved > 0);
+  /** Parked versions, and when each is back or has gone. */
+  private readonly returns = new Map<AdapterVersion, Promise<void>>();
   /** Something happened that whoever waits for a place may have waited for. */
   private readonly news = new Signal();
   private serving = false;
@@ -95,7 +97,7 @@ export class DeviceTier {
   assertCanPin(version: AdapterVersion): void {
     if (version.pinned) return;
     this.assertCanFit(version, version.deviceBytes);
-    const others = new Set([...this.attached, ...[...this.queue.claims].map((claim) => claim.version)]);
+    const others = new Set([...this.attached, ...[...this.queue.claims].map((claim) => claim.version), ...this.returns.keys()]);
     others.delete(version);
     let [pinned, largest] = [version.deviceBytes, 0];
     for (const other of others) {
@@ -116,6 +118,11 @@ export class DeviceTier {
     const end = performance.now() + millis;
     const put = async (host: HostAdapter): Promise<number> => this.engine.attachAdapter(host, version.digest);
     await this.place({ version, end, wanted: () => wanted() && version.slot === undefined, put });
+  }
+
+  /** Resolves when a version is not parked, or not any more: it is back, or has gone. */
+  async whenBack(version: AdapterVersion): Promise<void> {
+    for (let back = this.returns.get(version); back; back = this.returns.get(version)) await back;
   }
 
   /** Takes a version off the device. Requests that run with it keep its memory until they end; if parked, it stays. */
@@ -237,7 +244,10 @@ export class DeviceTier {
     this.attached.delete(version);
     this.expectFreeing(STEP_MILLIS);
     this.changed(version);
-    void this.bringBack(version, version.slot);
+    const back = this.bringBack(version, version.slot).finally(() => {
+      if (this.returns.get(version) === back) this.returns.delete(version);
+    });
+    this.returns.set(version, back);
   }
 
   /** Queues for the next turn of a parked version. If all of its requests have ended by then, it goes. */

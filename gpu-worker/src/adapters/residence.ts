@@ -79,6 +79,8 @@ export class Residence {
     if (version.deviceBytes === 0) await this.toHost(version);
     this.device.assertCanPin(version);
     await this.toDevice(version);
+    await this.device.whenBack(version);
+    if (version.slot === undefined) return; // whoever asked for it has gone
     this.device.assertCanPin(version); // others may have come meanwhile
     this.setPinned(version, true);
   }
