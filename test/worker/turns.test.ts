@@ -83,7 +83,7 @@ test("new requests without end do not keep a parked stream away", async () => {
   const flood = ["c", "d", "e", "c", "d", "e"].map(async (id) => {
     while (!enough.signal.aborted) await collect(worker.inference.generate(request("hello", { adapter: { id } })));
   });
-  await Promise.all(streams.map(async ({ until }) => until(300)));
+  await Promise.all(streams.map(async ({ until }) => until(100)));
   enough.abort();
   await Promise.all(flood);
   for (const { leave } of streams) leave();
@@ -103,12 +103,14 @@ test("five endless streams share two places, and all of them get on", async () =
   }
 });
 
-test("a parked adapter that is unloaded stays until its streams have ended", async () => {
+test("adapters that are unloaded take their turns until their streams have ended, and go then", async () => {
   const worker = await start({ adapterTurnSeconds: 0.01 });
   const streams = await Promise.all(["a", "b", "c"].map(async (id) => endless(worker, id)));
   for (const id of ["a", "b", "c"]) await worker.adapterService.unloadAdapter({ adapter: { id } });
   await Promise.all(streams.map(async ({ until }) => until(200)));
   for (const { leave } of streams) leave();
+  const tierOf = async (id: string) => (await worker.adapterService.getAdapter({ adapter: { id } })).adapter?.residency[0]?.tier;
+  for (const id of ["a", "b", "c"]) while ((await tierOf(id)) !== Tier.DISK);
 });
 
 test("a pinned adapter does not give up its place", async () => {

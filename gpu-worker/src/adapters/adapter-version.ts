@@ -30,6 +30,8 @@ export class AdapterVersion {
   unserved = 0;
   /** Kept on the device. */
   pinned = false;
+  /** Unloaded while in use: it goes when its last request ends, unless it is asked for again before. */
+  leaving = false;
   /** Its name stands for another content, or for nothing, by now. It goes when its last request ends. */
   superseded = false;
   /** Why it can never be served. */

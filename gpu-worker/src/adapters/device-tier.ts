@@ -125,9 +125,9 @@ export class DeviceTier {
     for (let back = this.returns.get(version); back; back = this.returns.get(version)) await back;
   }
 
-  /** Takes a version off the device. Requests that run with it keep its memory until they end; if parked, it stays. */
+  /** Takes a version off the device that nobody uses. */
   drop(version: AdapterVersion): void {
-    if (version.slot === undefined || (version.parked && version.references > 0)) return;
+    if (version.slot === undefined) return;
     this.engine.detachAdapter(version.slot);
     version.slot = undefined;
     version.parked = false;

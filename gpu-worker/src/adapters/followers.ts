@@ -18,15 +18,12 @@ export interface Following {
 class Group {
   readonly slot: number;
   version: AdapterVersion;
-  /** Slot of the version that its content came from: after an unload and a load the version has another one. */
-  origin: number;
   readonly members = new Set<AdapterUse>();
   readonly identities = new Map<number, AdapterIdentity>();
 
-  constructor(slot: number, version: AdapterVersion, origin: number) {
+  constructor(slot: number, version: AdapterVersion) {
     this.slot = slot;
     this.version = version;
-    this.origin = origin;
   }
 }
 
@@ -47,9 +44,9 @@ export class Followers {
     const { version } = use;
     const { id } = version.folder;
     const groups = this.groups.get(id) ?? new Set();
-    let group = [...groups].find((known) => known.version === version && known.origin === slot);
+    let group = [...groups].find((known) => known.version === version);
     if (!group) {
-      group = new Group(this.engine.aliasAdapter(slot), version, slot);
+      group = new Group(this.engine.aliasAdapter(slot), version);
       this.groups.set(id, groups.add(group));
     }
     const joined = group;
@@ -67,7 +64,7 @@ export class Followers {
       if (group.version === version) continue;
       this.engine.replaceAdapter(group.slot, slot);
       group.identities.set(slot, identityOf(version));
-      [group.version, group.origin] = [version, slot];
+      group.version = version;
       for (const use of group.members) use.moveTo(version);
     }
   }

@@ -37,15 +37,16 @@ export class Residence {
   /** Somebody uses a version from now on: it will not be evicted. */
   retain(version: AdapterVersion): void {
     version.references++;
+    version.leaving = false;
     this.device.use(version);
     this.options.changed(version);
   }
 
-  /** Ends one use. A superseded version goes with its last one. */
+  /** Ends one use. A version that is superseded or unloaded goes with its last one. */
   release(version: AdapterVersion): void {
     version.references--;
     this.options.changed(version);
-    this.dropIfSuperseded(version);
+    this.dropIfDone(version);
     this.device.notify();
   }
 
@@ -89,15 +90,19 @@ export class Residence {
     this.setPinned(version, false);
   }
 
-  /** Takes a version off device and host memory. Requests that run with it keep their memory until they end. */
-  drop(version: AdapterVersion): void {
-    this.device.drop(version);
-    this.host.drop(version);
+  /** Takes a version off device and host memory when nobody uses it any more. Until then it takes its turns as before. */
+  unload(version: AdapterVersion): void {
+    this.setPinned(version, false);
+    version.leaving = true;
+    this.dropIfDone(version);
   }
 
-  /** Drops a version that nobody can ask for any more, unless a request still uses it. */
-  dropIfSuperseded(version: AdapterVersion): void {
-    if (version.superseded && version.references === 0) this.drop(version);
+  /** Drops a version that is unloaded or that nobody can ask for any more, unless a request still uses it. */
+  dropIfDone(version: AdapterVersion): void {
+    if (!(version.superseded || version.leaving) || version.references > 0) return;
+    version.leaving = false;
+    this.device.drop(version);
+    this.host.drop(version);
   }
 
   private setPinned(version: AdapterVersion, pinned: boolean): void {

@@ -73,7 +73,7 @@ export class AdapterStore {
     this.followers = new Followers(engine);
     this.catalog = new Catalog(sources, {
       changed: (key) => this.announce(key),
-      superseded: (version) => this.residence.dropIfSuperseded(version),
+      superseded: (version) => this.residence.dropIfDone(version),
     });
   }
 
@@ -163,11 +163,13 @@ export class AdapterStore {
     });
   }
 
-  /** Takes an adapter off device and host memory. Requests that run with it go on undisturbed. */
+  /**
+   * Takes an adapter off device and host memory. Requests that run with it go on undisturbed, and it goes with the last of
+   * them, unless it is asked for again before.
+   */
   async unload(ref: AdapterRef): Promise<Adapter> {
     const { version } = await this.catalog.resolve(parseReference(ref));
-    this.residence.unpin(version);
-    this.residence.drop(version);
+    this.residence.unload(version);
     return this.described(version);
   }
 
