@@ -111,10 +111,13 @@ export async function startRouter(options: RouterOptions = {}, processes?: Proce
   const parts = { candidates, reading, admission, breakers, retries: new RetryBudget(), tokens, control: { name: "router", address: control.address }, log };
   const policy = new RouterPolicy(apiKeys === undefined ? parts : { ...parts, apiKeys });
   const handshakeFailed = seldom((fields) => log.warn("a client's TLS handshake failed", fields), timers);
+  const { maxConnections } = resolved.relay;
+  const connectionRefused = seldom((fields) => log.warn("a client's connection was refused: there are too many", { ...fields, maxConnections }), timers);
   const targetFailed = seldom((fields) => log.warn("a connection to a worker failed", fields), timers);
   const relay = new Http2Relay(policy, resolved.relay, timers, certificates, {
     bug: (error) => log.error("bug in the relay", { stack: String((error as Error).stack) }),
     handshakeFailed: (peer, reason) => handshakeFailed({ peer, reason }),
+    connectionRefused: (peer) => connectionRefused({ peer }),
     targetFailed: (address, reason) => targetFailed({ address, reason }),
   });
 

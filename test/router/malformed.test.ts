@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { Status } from "nice-grpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Router } from "../../src/router/index.js";
+import type { LogFields, Router } from "../../src/router/index.js";
 import { frameTypes, frameTypesIn, http2Frame, ping, pong, preface, settings } from "../support/http2-frames.js";
 import { manualTimers } from "../support/manual-timers.js";
 import { frame, rawClient, readAnswer, requestFrame } from "../support/raw-grpc.js";
@@ -220,11 +220,22 @@ test("a client that does not send its request loses its place", async () => {
   expect(await answer).toMatchObject({ status: String(Status.DEADLINE_EXCEEDED), message: expect.stringContaining("30000 ms") });
 });
 
-test("connections above the limit are closed as they come", async () => {
-  await using small = await temporaryRouter({ relay: { maxConnections: 1 } });
+test("connections above the limit are closed as they come, and the log says so seldom and counts them", async () => {
+  const timers = manualTimers();
+  const said: LogFields[] = [];
+  const warn = (message: string, fields: LogFields = {}) => void (message.includes("connection was refused") && said.push(fields));
+  await using small = await temporaryRouter({ relay: { maxConnections: 1 }, timers, log: { info: () => {}, warn, error: () => {} } });
   using first = rawClient(small.address);
   await first.settled();
-  using second = rawClient(small.address);
-  await new Promise((resolve) => second.session.once("close", resolve));
+  const refused = async () => {
+    using another = rawClient(small.address);
+    await new Promise((resolve) => another.session.once("close", resolve));
+  };
+  for (let count = 0; count < 10; count++) await refused();
+  const entry = { peer: "127.0.0.1", maxConnections: 1 };
+  expect(said).toEqual([entry]);
+  timers.advance(5000);
+  await refused();
+  expect(said).toEqual([entry, { ...entry, more: 9 }]);
   await first.settled();
 });

@@ -74,6 +74,8 @@ export interface RelayReports {
   bug(error: unknown): void;
   /** A client came no further than its TLS handshake. `peer`: its address without the port, if still known. */
   handshakeFailed(peer: string, reason: string): void;
+  /** A client's connection was closed as it came, because there are `maxConnections`. `peer` as above. */
+  connectionRefused(peer: string): void;
   /** A connection to a target did not come about, or broke. */
   targetFailed(address: string, reason: string): void;
 }
@@ -90,6 +92,7 @@ export class Http2Relay implements Relay {
   readonly #turns = new Turns();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #onBug: (error: unknown) => void;
+  readonly #refused: (peer: string | undefined) => void;
   /** Connections that were accepted elsewhere. The server counts the others. */
   #accepted = 0;
 
@@ -102,6 +105,8 @@ export class Http2Relay implements Relay {
     this.#budget = new ByteBudget(options.maxHeldBytes);
     this.#drop = new Set(options.dropHeaders);
     this.#server = createClientServer(options, tls.clients, (peer, reason) => reports.handshakeFailed(peer, reason));
+    this.#refused = (peer) => reports.connectionRefused(peer ?? "unknown");
+    this.#server.on("drop", (data) => this.#refused(data?.remoteAddress));
     this.#server.on("session", (session) => this.#welcome(session));
     this.#server.on("stream", (stream, headers) => this.#receive(stream, headers));
   }
@@ -118,7 +123,11 @@ export class Http2Relay implements Relay {
   }
 
   accept(socket: Socket): void {
-    if (!this.#server.listening || this.#accepted >= this.#options.maxConnections) return void socket.destroy();
+    if (!this.#server.listening) return void socket.destroy();
+    if (this.#accepted >= this.#options.maxConnections) {
+      this.#refused(socket.remoteAddress);
+      return void socket.destroy();
+    }
     this.#accepted += 1;
     socket.once("close", () => (this.#accepted -= 1));
     this.#server.emit("connection", socket);
