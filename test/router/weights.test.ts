@@ -90,7 +90,7 @@ test("where its weights are gone, it fails and says so", async () => {
   for (const worker of ["", first]) {
     const { error } = await them.resume(ours, worker);
     expect(error).toMatchObject({ code: Status.UNAVAILABLE, details: expect.stringContaining(`no worker is left that serves the weights ${ours}`) });
-    expect(errorInfo(error)).toEqual({ reason: "NO_WORKER", metadata: { tried: "", weights: ours } });
+    expect(errorInfo(error)).toEqual({ reason: "NO_WORKER", metadata: { weights: ours } });
   }
   expect(them.called()).toEqual([]);
 });

@@ -239,7 +239,7 @@ export class GenerateRoute implements Route {
         ? "no worker could be reached"
         : `no worker is left that serves the weights ${weights}, from which the output so far came; any other would go on differently`;
     const message = [what, tried && `tried: ${tried}`, why].filter(Boolean).join("; ");
-    return noWorker(message, { tried, ...(weights === undefined ? {} : { weights }) });
+    return noWorker(message, { ...(tried && { tried }), ...(weights !== undefined && { weights }) });
   }
 
   #explain(): string {
