@@ -35,7 +35,7 @@ export async function measureRounds(
   const able = states.filter((state) => state.able);
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < able.length; turn++) {
-        await sleep(settleMs);
+      await sleep(settleMs);
       const state = able[(round + turn) % able.length]!;
       const speed = await state.contender.measure();
       state.speeds.push(speed);

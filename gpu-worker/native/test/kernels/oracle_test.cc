@@ -89,11 +89,15 @@ Update apply(const AdapterModule& m, uint32_t n, const std::vector<double>& x, c
   return y;
 }
 
+// Quantizing them takes longer than the kernels do: made once for all of them.
+ModelWeights weights_of(const LinearCase& c, const ModelConfig& config) {
+  return random_weights(config, {c.scheme, c.group, Scheme::kW8, c.mixed}, 5);
+}
+
 // Runs one linear op for `rows` rows cut into `counts`, and compares with float64.
 void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group, const ModelConfig& config,
-                  const std::vector<uint32_t>& counts, const std::vector<int>& adapter_of,
+                  const ModelWeights& weights, const std::vector<uint32_t>& counts, const std::vector<int>& adapter_of,
                   const std::vector<AdapterWeights>& adapters, uint32_t seed) {
-  const ModelWeights weights = random_weights(config, {c.scheme, c.group, Scheme::kW8, c.mixed}, seed);
   Engine engine(kernels, config, weights, adapters,
                 {.isa = {},
                  .threads = 2,
@@ -129,6 +133,19 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
                           .x = x.data(),
                           .y = y.data()});
 
+  // What all rows share.
+  std::vector<oracle::Dense> dense;
+  std::vector<std::vector<AdapterModule>> modules;  // by part and adapter, as they are held
+  for (const LinearPart& part : parts) {
+    const size_t p = static_cast<size_t>(part.projection);
+    dense.push_back(effective(weights.layers[layer].projections[p], c.int8));
+    modules.emplace_back();
+    for (const AdapterWeights& adapter : adapters) {
+      const AdapterModule& source = adapter.modules[layer * 7 + p];
+      modules.back().push_back(c.int8_adapters && source.rank > 0 ? held_in_int8(source, {part.n, k}) : source);
+    }
+  }
+
   // Per projection: value and the sum of magnitudes that went into it, for the error bound.
   struct Result {
     std::vector<double> value, magnitude;
@@ -137,7 +154,7 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
   const auto project = [&](size_t part, const std::vector<float>& row, int adapter) {
     const size_t p = static_cast<size_t>(parts[part].projection);
     const WeightMatrix& matrix = weights.layers[layer].projections[p];
-    const oracle::Dense w = effective(matrix, c.int8);
+    const oracle::Dense& w = dense[part];
     const std::vector<double> exact(row.begin(), row.end());
     const std::vector<double> in = input_of(matrix, row, c.int8);
     Result r{oracle::multiply(w, in), std::vector<double>(w.n), std::vector<double>(w.n)};
@@ -158,10 +175,9 @@ void check_linear(const Kernels& kernels, const LinearCase& c, LinearGroup group
       r.value[n] += bias[n];
       r.magnitude[n] += std::abs(bias[n]);
     }
-    if (adapter >= 0 && adapters[adapter].modules[layer * 7 + p].rank > 0) {
-      const AdapterModule& source = adapters[adapter].modules[layer * 7 + p];
-      const Update update = c.int8_adapters ? apply(held_in_int8(source, {w.n, k}), w.n, matrix.order.empty() ? in : exact, c)
-                                            : apply(source, w.n, exact, c);
+    if (adapter >= 0 && modules[part][adapter].rank > 0) {
+      const bool rounded = c.int8_adapters && matrix.order.empty();
+      const Update update = apply(modules[part][adapter], w.n, rounded ? in : exact, c);
       for (uint32_t n = 0; n < w.n; ++n) {
         r.value[n] += update.value[n];
         r.magnitude[n] += std::abs(update.value[n]);
@@ -235,11 +251,13 @@ TEST(linear_is_within_rounding_of_float64_for_every_scheme) {
   const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {16, 1, 33}, AdapterType::kF16, 1),
                                                 random_adapter(config, 0x2a, {256, 3}, AdapterType::kBf16, 2),
                                                 random_adapter(config, 0x55, {8}, AdapterType::kF32, 3)};
-  for (const Kernels* kernels : all_kernels())
-    for (const std::vector<LinearCase>& cases : {kLinearCases, int8_adapter_cases()})
-      for (const LinearCase& c : cases)
+  for (const std::vector<LinearCase>& cases : {kLinearCases, int8_adapter_cases()})
+    for (const LinearCase& c : cases) {
+      const ModelWeights weights = weights_of(c, config);
+      for (const Kernels* kernels : all_kernels())
         for (const LinearGroup group : kLinearGroups)
-          check_linear(*kernels, c, group, config, {1, 0, 4, 3, 2, 5}, {0, 1, -1, 1, 2, 0}, adapters, 5);
+          check_linear(*kernels, c, group, config, weights, {1, 0, 4, 3, 2, 5}, {0, 1, -1, 1, 2, 0}, adapters, 5);
+    }
 }
 
 TEST(linear_is_within_rounding_of_float64_for_every_row_count) {
@@ -247,19 +265,23 @@ TEST(linear_is_within_rounding_of_float64_for_every_row_count) {
   config.hidden_size = 576;  // 4.5 groups of 128
   config.ffn_size = 40;
   const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {5}, AdapterType::kBf16, 1)};
+  const LinearCase c{Scheme::kW4, 128, true};
+  const ModelWeights weights = weights_of(c, config);
   for (const Kernels* kernels : all_kernels())
     for (const uint32_t rows : {1u, 2u, 3u, 7u, 8u, 9u, 31u, 64u, 65u, 70u})
-      check_linear(*kernels, {Scheme::kW4, 128, true}, LinearGroup::kGateUp, config, {rows, 1}, {-1, 0}, adapters, rows);
+      check_linear(*kernels, c, LinearGroup::kGateUp, config, weights, {rows, 1}, {-1, 0}, adapters, rows);
 }
 
 TEST(int8_adapters_of_every_rank_are_within_rounding_of_float64) {
   ModelConfig config = odd_config();
   config.hidden_size = 300;  // A's groups of 128 have a tail that is no slab of 32
+  const LinearCase c = int8_adapter_cases()[1];
+  const ModelWeights weights = weights_of(c, config);
   for (const Kernels* kernels : all_kernels())
     for (uint32_t rank = 1; rank <= 65; rank = rank < 20 ? rank + 1 : rank + 9) {
       const std::vector<AdapterWeights> adapters = {random_adapter(config, 0x7f, {rank}, AdapterType::kBf16, rank)};
       for (const LinearGroup group : {LinearGroup::kQkv, LinearGroup::kGateUp})
-        check_linear(*kernels, int8_adapter_cases()[1], group, config, {1, 12, 1}, {0, 0, -1}, adapters, rank);
+        check_linear(*kernels, c, group, config, weights, {1, 12, 1}, {0, 0, -1}, adapters, rank);
     }
 }
 
