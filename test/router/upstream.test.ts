@@ -141,6 +141,35 @@ test("whatever a worker answers, the client gets a status and the router lives",
   );
 });
 
+test.each<[string, number]>([
+  ["that many clients would not take", 20_000],
+  ["that no router could send on", 70_000],
+])("headers and trailers %s fail their call, with the limit, and no other", async (_, bytes) => {
+  // No header is large by itself: libraries keep to that.
+  const large = Object.fromEntries(Array.from({ length: bytes / 5000 }, (_, index) => [`x-large-${index}`, "x".repeat(5000)]));
+  const held = deferred<ServerHttp2Stream>();
+  await using router = await temporaryRouter();
+  await using worker = await rawWorker(router, "w1", (stream, { "x-large": where }) => {
+    if (where === undefined) return held.resolve(stream);
+    stream.respond({ ...head, ...(where === "headers" ? large : {}) }, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", ...(where === "trailers" ? large : {}) }));
+    stream.end(delta("large"));
+  });
+  await listed(router, worker.name);
+  using client = rawClient(router.address);
+  const other = client.open();
+  other.end(requestFrame(textRequest("a")));
+  const untouched = await held.promise;
+  for (const where of ["headers", "trailers"]) {
+    const { status, message, code } = await client.call(requestFrame(textRequest("a")), { "x-large": where });
+    expect([status, code]).toEqual([String(Status.INTERNAL), constants.NGHTTP2_NO_ERROR]);
+    expect(message).toMatch(new RegExp(`${where} have \\d+ bytes, more than the limit of 16384 bytes`));
+  }
+  answer(untouched, "w1");
+  expect((await readAnswer(other)).status).toBe("0");
+  expect(worker.connections).toBe(1);
+});
+
 describe("after its first output", () => {
   test("a reset is WORKER_LOST, and half a message never arrives", async () => {
     const written = deferred<ServerHttp2Stream>();

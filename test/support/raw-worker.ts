@@ -21,7 +21,8 @@ export async function rawWorker(
   onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: ServerHttp2Session) => void,
   options: Partial<ScriptedWorkerOptions> = {},
 ): Promise<RawWorker> {
-  const server = createServer();
+  // It may send headers that are larger than libraries send.
+  const server = createServer({ maxSendHeaderBlockLength: 2 ** 20 });
   const sessions = new Set<ServerHttp2Session>();
   let connections = 0;
   server.on("session", (session) => {

@@ -28,6 +28,13 @@ export function passedOn(headers: IncomingHttpHeaders, drop?: ReadonlySet<string
   return passed;
 }
 
+/** Bytes of names and values. */
+export function bytesOf(headers: IncomingHttpHeaders): number {
+  let bytes = 0;
+  for (const name of Object.keys(headers)) bytes += name.length + String(headers[name]).length;
+  return bytes;
+}
+
 /** A header that should occur once, as text. */
 export function single(headers: IncomingHttpHeaders, name: string): string | undefined {
   const value = headers[name];

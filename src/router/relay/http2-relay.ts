@@ -10,7 +10,7 @@ import { ClientCall } from "./client-call.js";
 import { createClientServer } from "./client-server.js";
 import { bug, DispatchedCall } from "./dispatched-call.js";
 import { parseGrpcTimeout } from "./grpc-timeout.js";
-import { single } from "./headers.js";
+import { bytesOf, single } from "./headers.js";
 import { keepAlive } from "./keepalive.js";
 import type { KeepaliveOptions } from "./keepalive.js";
 import { passThrough } from "./passage.js";
@@ -35,7 +35,7 @@ export interface RelayOptions {
   readonly maxStreamsPerSession: number;
   /** Calls that may be reset on one client connection. What is more ends it with ENHANCE_YOUR_CALM. */
   readonly resets: ResetLimits;
-  /** Request headers of one call. */
+  /** Largest headers of a request, and headers or trailers of a response, in bytes. */
   readonly maxHeaderBytes: number;
   /** What one stream may have on its way to the relay. A slow reader is felt by its writer from there on. */
   readonly streamWindowBytes: number;
@@ -236,8 +236,7 @@ function httpStatusOf(headers: IncomingHttpHeaders): number | undefined {
 
 /** What is wrong with the headers of a gRPC call, if anything. Node announces the limit but does not keep it. */
 function refusedHeaders(headers: IncomingHttpHeaders, maxBytes: number): Failure | undefined {
-  let bytes = 0;
-  for (const name of Object.keys(headers)) bytes += name.length + String(headers[name]).length;
+  const bytes = bytesOf(headers);
   if (bytes > maxBytes) {
     const message = `the request headers have ${bytes} bytes, more than the limit of ${maxBytes} bytes`;
     return { status: Status.RESOURCE_EXHAUSTED, message };

@@ -19,6 +19,8 @@ export interface SessionPoolOptions {
   readonly streamWindowBytes: number;
   /** Most bytes on their way to us on one connection. */
   readonly sessionWindowBytes: number;
+  /** Most bytes of response headers, and of trailers. */
+  readonly maxHeaderBytes: number;
 }
 
 /** More connections to one target cost more than they bring. */
@@ -51,6 +53,11 @@ export class SessionPool {
     this.#timers = timers;
     this.#tls = tls;
     this.#onFailure = onFailure;
+  }
+
+  /** Most bytes of response headers, and of trailers, that a call takes. */
+  get maxHeaderBytes(): number {
+    return this.#options.maxHeaderBytes;
   }
 
   /** Opens a stream. What goes wrong later, even the connection, is told by the stream's "error" and "close". */

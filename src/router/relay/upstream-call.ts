@@ -1,8 +1,10 @@
 import { constants } from "node:http2";
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
-import { passedOn, single } from "./headers.js";
+import { Status } from "nice-grpc";
+import { bytesOf, passedOn, single } from "./headers.js";
 import { resetName } from "./reset-codes.js";
 import type { SessionPool } from "./session-pool.js";
+import { failureTrailers } from "./trailers.js";
 
 /** A target's last word: trailers with a gRPC status. */
 export interface Answer {
@@ -25,6 +27,7 @@ export interface UpstreamListener {
 /** A call to a target: one stream on a pooled connection. */
 export class UpstreamCall {
   readonly #stream: ClientHttp2Stream;
+  readonly #maxHeaderBytes: number;
   #listener: UpstreamListener | undefined;
   #trailers: IncomingHttpHeaders | undefined;
   #ended = false;
@@ -32,6 +35,7 @@ export class UpstreamCall {
 
   constructor(pool: SessionPool, address: string, headers: OutgoingHttpHeaders, listener: UpstreamListener) {
     this.#listener = listener;
+    this.#maxHeaderBytes = pool.maxHeaderBytes;
     const stream = pool.request(address, headers);
     this.#stream = stream;
     stream.on("response", (received) => this.#head(received));
@@ -80,11 +84,13 @@ export class UpstreamCall {
     if (status !== 200) return this.#refuse(`HTTP status ${status}`);
     if (!contentType.startsWith("application/grpc")) return this.#refuse(`content type ${contentType.slice(0, 64)}`);
     if (received["grpc-status"] !== undefined) return this.#last(received);
+    if (this.#isTooLarge("response headers", received)) return;
     this.#listener?.head(passedOn(received));
   }
 
   /** What is left to read is bounded by the window: it is taken at once, so that the answer outlives its connection. */
   #last(received: IncomingHttpHeaders): void {
+    if (this.#isTooLarge("trailers", received)) return;
     this.#trailers = received;
     this.#stream.resume();
     this.#finish();
@@ -97,6 +103,21 @@ export class UpstreamCall {
     const listener = this.#listener;
     this.#listener = undefined;
     listener?.finished({ status: Number(text), trailers: passedOn(this.#trailers) });
+  }
+
+  /**
+   * Ends the call if so. Passed on, they would end the client's connection with all of its calls: nghttp2 sends no more
+   * than 64 KiB, and many clients take no more than 16. Another target would answer with the same, so none is tried.
+   */
+  #isTooLarge(what: string, received: IncomingHttpHeaders): boolean {
+    const bytes = bytesOf(received);
+    if (bytes <= this.#maxHeaderBytes) return false;
+    const message = `the worker's ${what} have ${bytes} bytes, more than the limit of ${this.#maxHeaderBytes} bytes`;
+    const listener = this.#listener;
+    this.#listener = undefined;
+    listener?.finished({ status: Status.INTERNAL, trailers: failureTrailers({ status: Status.INTERNAL, reason: "INTERNAL", message }) });
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+    return true;
   }
 
   #refuse(cause: string): void {
