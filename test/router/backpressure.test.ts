@@ -1,7 +1,12 @@
 import { once } from "node:events";
+import { createServer } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { Status } from "nice-grpc";
 import { describe, expect, test } from "vitest";
+import { openCertificates } from "../../src/router/certificates.js";
+import { defaultRelayOptions, Http2Relay, systemTimers } from "../../src/router/index.js";
 import { deferred } from "../support/deferred.js";
 import { frame, rawClient, readAnswer, requestFrame, responseFrame } from "../support/raw-grpc.js";
 import { rawWorker } from "../support/raw-worker.js";
@@ -75,6 +80,76 @@ describe("a client that does not read", () => {
     await client.settled();
     const { body, status } = await readAnswer(stream);
     expect([status, body.length]).toEqual(["0", 60 * message.length]);
+  });
+});
+
+describe("a target that does not read", () => {
+  /** Answers when it has read all of the request. */
+  function answerAtEnd(stream: ServerHttp2Stream): void {
+    stream.respond(head, { waitForTrailers: true });
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.resume().on("end", () => stream.end());
+  }
+
+  test("stops the client that streams to it within a bound, and nobody else; nothing is lost when it reads again", async () => {
+    const slow = deferred<ServerHttp2Stream>();
+    const server = createServer().on("stream", (stream: ServerHttp2Stream, headers) => {
+      stream.on("error", () => {});
+      if (headers["x-slow"] === undefined) answerAtEnd(stream);
+      else slow.resolve(stream);
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const target = { name: "t", address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
+    const quiet = { info: () => {}, warn: () => {}, error: () => {} };
+    const reports = { bug: expect.unreachable, handshakeFailed: () => {}, connectionRefused: () => {}, targetFailed: () => {} };
+    const pass = { receive: () => ({ kind: "pass" as const, target, headers: {} }) };
+    const relay = new Http2Relay(pass, defaultRelayOptions, systemTimers, await openCertificates({}, systemTimers, quiet), reports);
+    const { port } = await relay.listen("127.0.0.1", 0);
+    using client = rawClient(`127.0.0.1:${port}`);
+    const stream = client.open({ "x-slow": "1" });
+    // Written at once, but it leaves the client only as far as the relay takes it.
+    let taken = 0;
+    for (let written = 0; written < total; written += message.length) stream.write(message, () => (taken += message.length));
+    const answer = readAnswer(stream);
+    stream.end();
+    const reader = await slow.promise;
+
+    for (let round = 0; round < 20; round++) {
+      const answers = await Promise.all(Array.from({ length: 10 }, () => client.call(message)));
+      for (const { status } of answers) expect(status).toBe("0");
+    }
+    expect(taken).toBeLessThan(bound);
+
+    let read = 0;
+    reader.on("data", (chunk: Buffer) => (read += chunk.length));
+    answerAtEnd(reader);
+    expect((await answer).status).toBe("0");
+    expect([read, taken >= total]).toEqual([taken, true]);
+    client.session.destroy();
+    await relay.close();
+    server.close();
+  });
+
+  test("holds large requests within the bound that all requests share", async () => {
+    const unread: ServerHttp2Stream[] = [];
+    const two = deferred();
+    await using router = await temporaryRouter({ relay: { maxHeldBytes: 5_000_000 } });
+    await using worker = await rawWorker(router, "w1", (stream) => {
+      if (unread.length === 2) return answerAtEnd(stream);
+      stream.pause();
+      unread.push(stream);
+      if (unread.length === 2) two.resolve();
+    });
+    await listed(router, worker.name);
+    using client = rawClient(router.address);
+    const request = requestFrame(textRequest("x".repeat(2_000_000)));
+    const waiting = [client.call(request), client.call(request)];
+    await two.promise;
+    // They have been sent, but not been read: nothing of them may be forgotten yet.
+    expect(await client.call(request)).toMatchObject({ status: String(Status.RESOURCE_EXHAUSTED), message: expect.stringContaining("try again") });
+    for (const stream of unread) answerAtEnd(stream);
+    for (const { status } of await Promise.all(waiting)) expect(status).toBe("0");
+    expect((await client.call(request)).status).toBe("0");
   });
 });
 
