@@ -107,14 +107,23 @@ describe("a target that does not read", () => {
     const { port } = await relay.listen("127.0.0.1", 0);
     using client = rawClient(`127.0.0.1:${port}`);
     const stream = client.open({ "x-slow": "1" });
-    // Written at once, but it leaves the client only as far as the relay takes it.
+    const chunk = Buffer.alloc(16 * 1024);
+    // Each chunk is written when the one before it has left the client, which it does as far as the relay takes it.
     let taken = 0;
-    for (let written = 0; written < total; written += message.length) stream.write(message, () => (taken += message.length));
+    const pump = () => {
+      if (taken >= total) return void stream.end();
+      stream.write(chunk, () => {
+        taken += chunk.length;
+        pump();
+      });
+    };
     const answer = readAnswer(stream);
-    stream.end();
+    pump();
     const reader = await slow.promise;
 
-    for (let round = 0; round < 20; round++) {
+    // Everybody else goes on, many times after the last that was taken.
+    for (let rounds = 0, before = 0; rounds < 20; rounds = taken === before ? rounds + 1 : 0) {
+      before = taken;
       const answers = await Promise.all(Array.from({ length: 10 }, () => client.call(message)));
       for (const { status } of answers) expect(status).toBe("0");
     }
