@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { connect as connectSocket } from "node:net";
 import type { Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -6,6 +7,7 @@ import { frameTypes, frameTypesIn, http2Frame, ping, preface, settings } from ".
 import { generatePath, rawClient, requestFrame, responseFrame } from "../support/raw-grpc.js";
 import { rawWorker } from "../support/raw-worker.js";
 import type { RawWorker } from "../support/raw-worker.js";
+import { routerProcess } from "../support/router-process.js";
 import { listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
 
 const request = requestFrame(textRequest("a"));
@@ -50,8 +52,8 @@ const frame = (type: number, flags: number, stream: number, payload: Buffer | nu
  * Sends frames again and again and reads nothing; then a PING, whose answer says that the router has read all of them.
  * Resolves to what the router made of the connection.
  */
-async function flood(first: readonly Buffer[], again: Buffer, times: number): Promise<"ended" | "kept"> {
-  const { hostname, port } = new URL(`http://${router.address}`);
+async function flood(first: readonly Buffer[], again: Buffer, times: number, address = router.address): Promise<"ended" | "kept"> {
+  const { hostname, port } = new URL(`http://${address}`);
   const socket = connectSocket({ host: hostname, port: Number(port) });
   socket.pause();
   const closed = new Promise<"ended">((resolve) => socket.on("error", () => resolve("ended")).on("close", () => resolve("ended")));
@@ -101,3 +103,27 @@ describe("a flood on one connection leaves the others alone", () => {
     expect(await steady.call(request)).toMatchObject({ status: "0", body: delta });
   });
 });
+
+/** The most memory that a process has ever had, in bytes, as Linux tells. */
+function peakMemory(pid: number): number {
+  const [, kibibytes = ""] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kibibytes) * 1024;
+}
+
+test.runIf(process.platform === "linux")("a router's memory does not grow with what floods send", async () => {
+  await using own = await routerProcess();
+  const pid = own.router.pid!;
+  const bound = 64 * 1024 * 1024;
+  // The first connection has its costs.
+  await flood([], ping, 1000, own.address);
+  const before = peakMemory(pid);
+  const kinds: readonly (readonly [first: readonly Buffer[], again: Buffer, times: number, end: "ended" | "kept"])[] = [
+    [[], frame(0xee, 0, 0, 16_000), 16_000, "kept"],
+    [[unended], frame(frameTypes.continuation, 0, 1, 16_000), 16_000, "ended"],
+    [[], ping, 1_000_000, "ended"],
+    [[], frame(frameTypes.settings, 0, 0, 6), 1_000_000, "ended"],
+  ];
+  // Of the first alone four times the bound is sent, and read: its connection is kept.
+  for (const [first, again, times, end] of kinds) expect(await flood(first, again, times, own.address)).toBe(end);
+  expect(peakMemory(pid) - before).toBeLessThan(bound);
+}, 120_000);
