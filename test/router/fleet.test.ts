@@ -3,6 +3,7 @@ import type { WatchFleetResponse } from "@polygraft/api";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
 import { createChannel, createClient, Status } from "nice-grpc";
 import { describe, expect, test } from "vitest";
+import { child } from "../support/child.js";
 import { manualTimers } from "../support/manual-timers.js";
 import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest, unlisted } from "../support/router-fixture.js";
 import { delta, finished } from "../support/scripted-service.js";
@@ -251,4 +252,29 @@ describe("Join", () => {
     await expect(reading).rejects.toMatchObject({ code: Status.INVALID_ARGUMENT });
     channel.close();
   });
+});
+
+test("a worker process that stands still is suspected, its stream goes on elsewhere, and then it is gone", async () => {
+  const timers = manualTimers();
+  await using router = await temporaryRouter({ timers, suspectAfterMillis: 3000, goneAfterMillis: 9000 });
+  await using paused = child("worker-process.mjs", [router.address, "paused"]);
+  await listed(router, "paused");
+  const called = new Promise((resolve) => paused.once("message", resolve));
+  using connection = inferenceClient(router.address);
+  const stream = hear(connection.client.generate(textRequest("a")));
+  await called;
+  paused.kill("SIGSTOP");
+  await using other = await startScriptedWorker({ router: router.address, name: "other", script: script("other") });
+  await listed(router, "other");
+  // The paused one has not closed its connections: only its silence says that something is wrong.
+  timers.advance(2000);
+  other.load({ inFlightTokens: 1 });
+  while (router.fleet.member("other")?.heardAt !== timers.now()) await new Promise((resolve) => setImmediate(resolve));
+  timers.advance(2000);
+  expect(router.fleet.member("paused")?.state).toBe(WorkerState.SUSPECTED);
+  expect(await stream).toMatchObject({ text: "hello", error: undefined });
+  expect(other.calls).toHaveLength(1);
+  timers.advance(6000);
+  await unlisted(router, "paused");
+  expect(paused.exitCode ?? paused.signalCode).toBeNull();
 });
