@@ -89,7 +89,7 @@ test("where its weights are gone, it fails and says so", async () => {
   await using them = await fleet({ [first]: others, [second]: "" });
   for (const worker of ["", first]) {
     const { error } = await them.resume(ours, worker);
-    expect(error).toMatchObject({ code: Status.UNAVAILABLE, details: expect.stringContaining(`no worker is left that serves the weights ${ours}`) });
+    expect(error).toMatchObject({ code: Status.UNAVAILABLE, details: expect.stringContaining(`no worker is left to try that serves the weights ${ours}`) });
     expect(errorInfo(error)).toEqual({ reason: "NO_WORKER", metadata: { weights: ours } });
   }
   expect(them.called()).toEqual([]);
@@ -137,6 +137,6 @@ test("a stream whose weights are gone is lost, and its client is told why nobody
   );
   expect(text).toBe("one ");
   expect(errorInfo(error)).toEqual({ reason: "WORKER_LOST", metadata: { worker: first } });
-  expect(error).toMatchObject({ details: expect.stringContaining(`no worker is left that serves the weights ${ours}`) });
+  expect(error).toMatchObject({ details: expect.stringContaining(`no worker is left to try that serves the weights ${ours}`) });
   expect(them.called()).toEqual([first]);
 });

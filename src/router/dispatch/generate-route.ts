@@ -237,7 +237,7 @@ export class GenerateRoute implements Route {
     const what =
       weights === undefined
         ? "no worker could be reached"
-        : `no worker is left that serves the weights ${weights}, from which the output so far came; any other would go on differently`;
+        : `no worker is left to try that serves the weights ${weights}, from which the output so far came; others would go on differently`;
     const message = [what, tried && `tried: ${tried}`, why].filter(Boolean).join("; ");
     return noWorker(message, { ...(tried && { tried }), ...(weights !== undefined && { weights }) });
   }
