@@ -6,7 +6,9 @@ namespace polygraft {
 namespace {
 
 void want_four_bits(const JsonObject& json, const char* key) {
-  if (json.integer(key, 1, 64) != 4) json.refuse(PG_UNIMPLEMENTED, key, "is not 4, and only 4 bits are served; the model's bf16 or fp16 checkpoint can be held in 8 by --scheme w8");
+  if (json.integer(key, 1, 64) == 4) return;
+  json.refuse(PG_UNIMPLEMENTED, key,
+              "is not 4, and only 4 bits are served; the model's bf16 or fp16 checkpoint can be held in 8 by --scheme w8");
 }
 
 // -1 means all inputs of a row.

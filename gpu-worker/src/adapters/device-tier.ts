@@ -50,8 +50,8 @@ interface Claim {
  * Adapters on the device, ready for the next step. The engine knows how many fit: when there is no room, the adapter that
  * was not used for the longest time goes. If all are in use, they take turns (see `Turns`): one is parked, which means
  * that its requests wait until it is back. It queues for that like any load (see `PlaceQueue`). So with more adapters in
- * use than fit, nobody waits for others to end, and least of all those who have had nothing yet. Pinned ones stay, but never so many of
- * them that one in use finds no place for its turns.
+ * use than fit, nobody waits for others to end, and least of all those who have had nothing yet. Pinned ones stay, but
+ * never so many of them that one in use finds no place for its turns.
  *
  * Places are given one after another; who waits for one is not overtaken for ever by smaller ones.
  */

@@ -96,12 +96,12 @@ export class FleetView {
   }
 
   #set(said: FleetWorker): void {
-    const { name = "", address = "" } = said.hello ?? {};
+    const { name = "" } = said.hello ?? {};
     this.#snapshot?.add(name);
     const known = this.#workers.get(name);
     if (known !== undefined && isSameProcess(known, said)) {
       const wasSuspected = known.suspected;
-      if (known.update(said) || address !== "") this.#models.set(modelOf(known), known);
+      if (known.update(said)) this.#models.set(modelOf(known), known);
       if (known.suspected && !wasSuspected) this.#listener.suspected(known);
       return;
     }

@@ -91,7 +91,7 @@ export class DirectWorker implements LiveWorker {
    */
   update({ hello: said, state, leaving, load = LoadSample.create() }: FleetWorker): boolean {
     const hello = said === undefined || said.address === "" ? this.#hello : said;
-    const changed = state !== this.#state || hello.weight !== this.#hello.weight || hello.zone !== this.#hello.zone;
+    const changed = state !== this.#state || hello !== this.#hello;
     this.#hello = hello;
     this.#state = state;
     this.#leaving = leaving;

@@ -34,9 +34,11 @@ export class HandOver implements FleetListener {
 
   changed(member: FleetMember): void {
     if (!member.warming) this.#legacies.delete(member);
-    if (member.state === WorkerState.DRAINING) this.#bequests.delete(member);
-    // One that leaves at once, and will not wait.
-    if (member.state === WorkerState.DRAINING && !member.leaving) new Bequest(member, this.#candidates).begin();
+    if (member.state === WorkerState.DRAINING) {
+      this.#bequests.delete(member);
+      // One that leaves at once, and will not wait.
+      if (!member.leaving) new Bequest(member, this.#candidates).begin();
+    }
     this.#review(member);
   }
 
