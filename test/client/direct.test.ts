@@ -11,10 +11,11 @@ import { describe, expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
 import { startGate } from "../support/gate.js";
 import { inState, listed, temporaryRouter, unlisted } from "../support/router-fixture.js";
-import { accepted, delta, finished } from "../support/scripted-service.js";
+import { scriptedFleet } from "../support/scripted-fleet.js";
+import { accepted, delta, finished, stuck } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
-import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
-import type { ReceivedCall, ScriptedWorker, ScriptedWorkerOptions } from "../support/scripted-worker.js";
+import { announcedAdapter, callerOf, startScriptedWorker } from "../support/scripted-worker.js";
+import type { ScriptedWorkerOptions } from "../support/scripted-worker.js";
 import { temporaryFolder } from "../support/temporary-folder.js";
 
 const names = ["w1", "w2", "w3"] as const;
@@ -29,49 +30,29 @@ const answer =
     yield finished(1);
   };
 
-/** Says one token, then nothing until its call is over. */
-const hang: Script = async function* (request, { signal }) {
-  yield accepted(request.requestId);
-  yield delta("one ", 1);
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-};
-
 const refuse = (status: Status, reason: string): Script =>
   // oxlint-disable-next-line require-yield
   async function* () {
     throw new RichServerError(status, "refused by script", [ErrorInfo.fromPartial({ reason, domain: "polygraft" })]);
   };
 
-/** Who made a call, as its token says: the router for a client, or a client itself. */
-function callerOf({ context }: ReceivedCall): string | undefined {
-  const token = context.metadata.get("authorization")?.slice("Bearer ".length);
-  return token === undefined ? undefined : decodeJwt(token).sub;
-}
-
 const relayed = "router router-1";
 const direct = "127.0.0.1";
 
 /** A router with the three workers, those named playing their own scripts, and a client in direct mode. */
 async function fleet(scripts: Readonly<Record<string, Script>> = {}, more: Partial<ScriptedWorkerOptions> = {}, options: PolygraftOptions = {}) {
-  const router = await temporaryRouter({ heartbeatMillis: 200 });
-  const workers = new Map<string, ScriptedWorker>();
-  for (const name of names) {
-    const script = scripts[name] ?? answer(name);
-    workers.set(name, await startScriptedWorker({ router: router.address, name, script, ...more }));
-  }
-  await listed(router, ...names);
-  const client = new Polygraft({ address: router.address, direct: true, retry: false, ...options });
+  const members = names.map((name) => ({ name, script: scripts[name] ?? answer(name), ...more }));
+  const scripted = await scriptedFleet(members, { heartbeatMillis: 200 });
+  const client = new Polygraft({ address: scripted.router.address, direct: true, retry: false, ...options });
   return {
-    router,
+    ...scripted,
     client,
-    worker: (name: string) => workers.get(name)!,
     /** Who called a worker, call by call. */
-    callers: (name: string) => workers.get(name)!.calls.map(callerOf),
+    callers: (name: string) => scripted.worker(name).calls.map(callerOf),
     generate: () => client.generate({ prompt: "x", adapter: "acme/a" }),
     async [Symbol.asyncDispose]() {
       client.close();
-      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
-      await router.close();
+      await scripted[Symbol.asyncDispose]();
     },
   };
 }
@@ -237,7 +218,7 @@ describe("another worker goes on, straight, when one", () => {
   };
 
   test("is lost in mid-stream", async () => {
-    await using them = await fleet({ [first]: hang, [second]: rest });
+    await using them = await fleet({ [first]: stuck, [second]: rest });
     let text = "";
     for await (const piece of them.generate().textStream()) {
       text += piece;
@@ -248,7 +229,7 @@ describe("another worker goes on, straight, when one", () => {
   });
 
   test("is suspected by the router, though its connection stands", async () => {
-    await using them = await fleet({ [first]: hang, [second]: rest });
+    await using them = await fleet({ [first]: stuck, [second]: rest });
     them.worker(first).load({ inFlightTokens: 5 });
     let text = "";
     for await (const piece of them.generate().textStream()) {
@@ -272,7 +253,7 @@ describe("another worker goes on, straight, when one", () => {
   });
 
   test("unless the request forbids it", async () => {
-    await using them = await fleet({ [first]: hang, [second]: rest });
+    await using them = await fleet({ [first]: stuck, [second]: rest });
     const generation = them.client.generate({ prompt: "x", adapter: "acme/a", routing: { failover: false } });
     const read = (async () => {
       for await (const _ of generation.textStream()) them.worker(first).cut();
@@ -350,7 +331,7 @@ test("a client that has connected knows the fleet", async () => {
 });
 
 test("the deadline holds while the fleet is not known yet", async () => {
-  await using them = await fleet({ [first]: hang });
+  await using them = await fleet({ [first]: stuck });
   const generation = them.client.generate({ prompt: "x", adapter: "acme/a" }, { timeoutMs: 300 });
   await expect(generation.text()).rejects.toMatchObject({ status: "DEADLINE_EXCEEDED" });
 });
@@ -359,9 +340,9 @@ test("leaving a stream reaches the worker, and closing the client ends everythin
   const cancelled = deferred();
   const script: Script = async function* (request, context) {
     context.signal.addEventListener("abort", () => cancelled.resolve());
-    yield* hang(request, context);
+    yield* stuck(request, context);
   };
-  await using them = await fleet({ [first]: script, [second]: hang });
+  await using them = await fleet({ [first]: script, [second]: stuck });
   for await (const _ of them.generate().textStream()) break;
   await cancelled.promise;
   const open = them.client.generate({ prompt: "x", routing: { worker: second } });

@@ -1,14 +1,13 @@
 import { Polygraft } from "@polygraft/client";
 import { preferenceList, prepareFleet } from "@polygraft/placement";
-import { decodeJwt } from "jose";
 import { Status } from "nice-grpc";
 import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { describe, expect, test } from "vitest";
-import { listed, temporaryRouter } from "../support/router-fixture.js";
-import { accepted, delta, finished, refusal } from "../support/scripted-service.js";
+import { listed } from "../support/router-fixture.js";
+import { scriptedFleet } from "../support/scripted-fleet.js";
+import { accepted, delta, finished, refusal, stuck } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
-import { startScriptedWorker } from "../support/scripted-worker.js";
-import type { ReceivedCall, ScriptedWorker } from "../support/scripted-worker.js";
+import { callerOf, startScriptedWorker } from "../support/scripted-worker.js";
 
 const names = ["w1", "w2", "w3"];
 const adapter = "acme/a";
@@ -36,37 +35,9 @@ const drains: Script = async function* ({ requestId }) {
   throw says(Status.UNAVAILABLE, "DRAINING");
 };
 
-/** Says one token, then nothing. */
-const stuck: Script = async function* ({ requestId }, { signal }) {
-  yield accepted(requestId);
-  yield delta("one ", 1);
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-};
-
 /** A router and workers with these weights, those named playing their own scripts. */
-async function fleet(weights: Readonly<Record<string, string>>, scripts: Readonly<Record<string, Script>> = {}) {
-  const router = await temporaryRouter();
-  const workers = new Map<string, ScriptedWorker>();
-  for (const [name, digest] of Object.entries(weights)) {
-    const script = scripts[name] ?? goesOn(name);
-    workers.set(name, await startScriptedWorker({ router: router.address, name, script, weights: digest }));
-  }
-  await listed(router, ...workers.keys());
-  return {
-    router,
-    worker: (name: string) => workers.get(name)!,
-    called: () => [...workers.values()].filter(({ calls }) => calls.length > 0).map(({ name }) => name),
-    async [Symbol.asyncDispose]() {
-      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
-      await router.close();
-    },
-  };
-}
-
-/** Who made a call: the router for a client, or a client itself. */
-function callerOf({ context }: ReceivedCall): string | undefined {
-  return decodeJwt(context.metadata.get("authorization")!.slice("Bearer ".length)).sub;
-}
+const fleet = (weights: Readonly<Record<string, string>>, scripts: Readonly<Record<string, Script>> = {}) =>
+  scriptedFleet(Object.entries(weights).map(([name, digest]) => ({ name, script: scripts[name] ?? goesOn(name), weights: digest })));
 
 const retry = { maxRetries: 1, initialBackoffMs: 1 };
 const relayed = "router router-1";

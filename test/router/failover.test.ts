@@ -7,10 +7,10 @@ import type { ErrorDetails } from "nice-grpc-error-details";
 import { describe, expect, test } from "vitest";
 import { manualTimers } from "../support/manual-timers.js";
 import { errorInfo, hear, inferenceClient, listed, servedBy, temporaryRouter, textRequest } from "../support/router-fixture.js";
+import { scriptedFleet } from "../support/scripted-fleet.js";
 import { delta, finished } from "../support/scripted-service.js";
 import type { Message, Script } from "../support/scripted-service.js";
 import { announcedAdapter, startScriptedWorker } from "../support/scripted-worker.js";
-import type { ScriptedWorker } from "../support/scripted-worker.js";
 
 const adapter = "acme/support";
 const names = ["w1", "w2", "w3", "w4"] as const;
@@ -52,26 +52,19 @@ const hang =
 
 /** A router with all four workers, those named playing their own scripts, all others answering. */
 async function fleet(scripts: Readonly<Record<string, Script>>, addresses: Readonly<Record<string, string>> = {}) {
-  const router = await temporaryRouter();
-  const workers = new Map<string, ScriptedWorker>();
-  for (const name of names) {
-    const script = scripts[name] ?? answer(name);
-    const adapters = [announcedAdapter(adapter)];
-    const options = { router: router.address, name, script, adapters };
+  const members = names.map((name) => {
+    const member = { name, script: scripts[name] ?? answer(name), adapters: [announcedAdapter(adapter)] };
     const address = addresses[name];
-    workers.set(name, await startScriptedWorker(address === undefined ? options : { ...options, address }));
-  }
-  await listed(router, ...names);
-  const connection = inferenceClient(router.address);
+    return address === undefined ? member : { ...member, address };
+  });
+  const scripted = await scriptedFleet(members);
+  const { client, ...connection } = inferenceClient(scripted.router.address);
   return {
-    router,
-    client: connection.client,
-    worker: (name: string) => workers.get(name)!,
-    called: () => names.filter((name) => workers.get(name)!.calls.length > 0),
+    ...scripted,
+    client,
     async [Symbol.asyncDispose]() {
       connection[Symbol.dispose]();
-      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
-      await router.close();
+      await scripted[Symbol.asyncDispose]();
     },
   };
 }

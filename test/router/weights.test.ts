@@ -3,11 +3,10 @@ import { Metadata, Status } from "nice-grpc";
 import { ErrorInfo, RichServerError } from "nice-grpc-error-details";
 import { expect, test } from "vitest";
 import { deferred } from "../support/deferred.js";
-import { errorInfo, hear, inferenceClient, listed, temporaryRouter, textRequest } from "../support/router-fixture.js";
-import { accepted, delta, finished, refusal } from "../support/scripted-service.js";
+import { errorInfo, hear, inferenceClient, textRequest } from "../support/router-fixture.js";
+import { scriptedFleet } from "../support/scripted-fleet.js";
+import { accepted, delta, finished, refusal, stuck } from "../support/scripted-service.js";
 import type { Script } from "../support/scripted-service.js";
-import { startScriptedWorker } from "../support/scripted-worker.js";
-import type { ScriptedWorker } from "../support/scripted-worker.js";
 
 const names = ["w1", "w2", "w3", "w4"];
 const adapter = "acme/a";
@@ -26,29 +25,16 @@ const answer =
     yield finished(1);
   };
 
-/** Says one token, then nothing. */
-const stuck: Script = async function* ({ requestId }, { signal }) {
-  yield accepted(requestId);
-  yield delta("one ", 1);
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-};
-
 const full = refusal(new RichServerError(Status.RESOURCE_EXHAUSTED, "full", [ErrorInfo.fromPartial({ reason: "QUEUE_FULL", domain: "polygraft" })]));
 
 /** A router and workers with these weights, those named playing their own scripts. */
 async function fleet(weights: Readonly<Record<string, string>>, scripts: Readonly<Record<string, Script>> = {}) {
-  const router = await temporaryRouter();
-  const workers = new Map<string, ScriptedWorker>();
-  for (const [name, digest] of Object.entries(weights)) {
-    const script = scripts[name] ?? answer(name);
-    workers.set(name, await startScriptedWorker({ router: router.address, name, script, weights: digest }));
-  }
-  await listed(router, ...workers.keys());
-  const { client, ...connection } = inferenceClient(router.address);
+  const members = Object.entries(weights).map(([name, digest]) => ({ name, script: scripts[name] ?? answer(name), weights: digest }));
+  const scripted = await scriptedFleet(members);
+  const { client, ...connection } = inferenceClient(scripted.router.address);
   return {
+    ...scripted,
     client,
-    worker: (name: string) => workers.get(name)!,
-    called: () => [...workers.values()].filter(({ calls }) => calls.length > 0).map(({ name }) => name),
     /** The call of a client that has output of these weights. */
     resume: (digest: string, worker = "") =>
       hear(
@@ -59,8 +45,7 @@ async function fleet(weights: Readonly<Record<string, string>>, scripts: Readonl
       ),
     async [Symbol.asyncDispose]() {
       connection[Symbol.dispose]();
-      for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
-      await router.close();
+      await scripted[Symbol.asyncDispose]();
     },
   };
 }

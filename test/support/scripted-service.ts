@@ -45,6 +45,13 @@ export function refusal(error: Error): Script {
   };
 }
 
+/** Says one token, then nothing until its call is over. */
+export const stuck: Script = async function* ({ requestId }, { signal }) {
+  yield accepted(requestId);
+  yield delta("one ", 1);
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+};
+
 /** A usual first event. */
 export function accepted(requestId: string, worker = "worker-1"): Message {
   const accepted = { requestId, worker, model: "tiny", promptTokens: 3, seed: 7n };

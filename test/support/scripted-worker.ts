@@ -1,6 +1,7 @@
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { AdapterServiceDefinition, Capacity, FleetServiceDefinition, InferenceServiceDefinition, Tier } from "@polygraft/api";
 import type { Adapter, AdapterServiceImplementation, GenerateRequest, JoinRequest, JoinResponse, LoadSample } from "@polygraft/api";
+import { decodeJwt } from "jose";
 import { createChannel, createClient, createServer, Metadata } from "nice-grpc";
 import type { CallContext, ChannelCredentials } from "nice-grpc";
 import { errorDetailsServerMiddleware } from "nice-grpc-error-details";
@@ -42,6 +43,12 @@ export interface ScriptedWorkerOptions {
 export interface ReceivedCall {
   readonly request: GenerateRequest;
   readonly context: CallContext;
+}
+
+/** Who made a call, as its token says: the router for a client, or a client itself. */
+export function callerOf({ context }: ReceivedCall): string | undefined {
+  const token = context.metadata.get("authorization")?.slice("Bearer ".length);
+  return token === undefined ? undefined : decodeJwt(token).sub;
 }
 
 /** A real worker process in all but the engine: it serves, joins a router, and plays a script. */

@@ -45,22 +45,34 @@ const version = (id: string): AdapterVersion => {
   return one;
 };
 
-test("a version that is dropped while the engine packs it again is gone, and gives its place", async () => {
+const wait = { millis: 60_000, wanted: () => true };
+
+/** A device with room for one version, and short turns. */
+function onePlace() {
   const engine = new OnePlace();
   const host = { load: async (one: AdapterVersion) => one.host } as unknown as HostTier;
   const tier = new DeviceTier({ engine: engine as unknown as Engine, host, turnMillis: 1, changed: () => {} });
-  const wait = { millis: 60_000, wanted: () => true };
+  return { engine, tier };
+}
+
+/** Takes steps until the version has had its turn. */
+async function untilParked(version: AdapterVersion, engine: OnePlace): Promise<void> {
+  for (let steps = 0; !version.parked; steps++) {
+    engine.step();
+    await new Promise(setImmediate);
+    expect(steps).toBeLessThan(1000);
+  }
+}
+
+test("a version that is dropped while the engine packs it again is gone, and gives its place", async () => {
+  const { engine, tier } = onePlace();
   const [parked, other, third] = [version("parked"), version("other"), version("third")];
 
   parked.references = 1;
   await tier.load(parked, wait);
   [other.references, other.unserved] = [1, 1];
   const loaded = tier.load(other, wait);
-  for (let steps = 0; !parked.parked; steps++) {
-    engine.step();
-    await new Promise(setImmediate);
-    expect(steps).toBeLessThan(1000);
-  }
+  await untilParked(parked, engine);
   await loaded;
 
   [other.references, other.unserved] = [0, 0];
@@ -78,10 +90,7 @@ test("a version that is dropped while the engine packs it again is gone, and giv
 });
 
 test("a pin that is in the way of a parked version ends, and one that would be is refused", async () => {
-  const engine = new OnePlace();
-  const host = { load: async (one: AdapterVersion) => one.host } as unknown as HostTier;
-  const tier = new DeviceTier({ engine: engine as unknown as Engine, host, turnMillis: 1, changed: () => {} });
-  const wait = { millis: 60_000, wanted: () => true };
+  const { engine, tier } = onePlace();
   const [parked, pinned] = [version("parked"), version("pinned")];
 
   parked.references = 1;
@@ -92,11 +101,7 @@ test("a pin that is in the way of a parked version ends, and one that would be i
   pinned.pinned = true; // as its name's content before
   pinned.unserved = 1;
   const loaded = tier.load(pinned, wait);
-  for (let steps = 0; !parked.parked; steps++) {
-    engine.step();
-    await new Promise(setImmediate);
-    expect(steps).toBeLessThan(1000);
-  }
+  await untilParked(parked, engine);
   await loaded;
   while (!engine.resuming) await new Promise(setImmediate);
   expect(pinned.pinned).toBe(false);
